@@ -1,0 +1,175 @@
+package rbcs
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+)
+
+// Bounds of metadata: it is a label on money, not a document store.
+const (
+	MaxMetadataBytes = 16 << 10
+	maxMetadataDepth = 16
+)
+
+// CanonicalMetadata returns a JSON object in one canonical form, so that two
+// texts of the same content become the same string: members sorted by name, no
+// blanks, strings in their shortest form, numbers by their exact value. Unlike
+// RFC 8785 it never takes a number through a float. It refuses what is not an
+// object, a name that stands twice, more than 16 KiB and more than 16 levels.
+// An empty object is "".
+func CanonicalMetadata(raw []byte) (string, error) {
+	switch {
+	case len(raw) > MaxMetadataBytes:
+		return "", fmt.Errorf("metadata has %d bytes; at most %d are allowed", len(raw), MaxMetadataBytes)
+	case !utf8.Valid(raw):
+		return "", errors.New("metadata is not valid UTF-8")
+	case !bytes.HasPrefix(bytes.TrimLeft(raw, " \t\r\n"), []byte("{")):
+		return "", errors.New("metadata is not a JSON object")
+	}
+	dec := json.NewDecoder(bytes.NewReader(raw))
+	dec.UseNumber()
+	out, err := canonicalValue(nil, dec, 0)
+	if err != nil {
+		return "", fmt.Errorf("metadata: %w", err)
+	}
+	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
+		return "", errors.New("metadata: something follows the JSON object")
+	}
+	if string(out) == "{}" {
+		return "", nil
+	}
+	return string(out), nil
+}
+
+// canonicalValue appends the canonical form of the next value of dec to dst.
+func canonicalValue(dst []byte, dec *json.Decoder, depth int) ([]byte, error) {
+	token, err := dec.Token()
+	if err != nil {
+		return nil, err
+	}
+	switch v := token.(type) {
+	case json.Delim:
+		if depth == maxMetadataDepth {
+			return nil, fmt.Errorf("more than %d levels", maxMetadataDepth)
+		}
+		if v == '[' {
+			return canonicalArray(dst, dec, depth)
+		}
+		return canonicalObject(dst, dec, depth)
+	case string:
+		return appendJSONString(dst, v), nil
+	case json.Number:
+		return appendCanonicalNumber(dst, v.String())
+	case bool:
+		return strconv.AppendBool(dst, v), nil
+	}
+	return append(dst, "null"...), nil
+}
+
+func canonicalArray(dst []byte, dec *json.Decoder, depth int) ([]byte, error) {
+	dst = append(dst, '[')
+	for first := true; dec.More(); first = false {
+		if !first {
+			dst = append(dst, ',')
+		}
+		var err error
+		if dst, err = canonicalValue(dst, dec, depth+1); err != nil {
+			return nil, err
+		}
+	}
+	_, err := dec.Token() // the closing bracket
+	return append(dst, ']'), err
+}
+
+func canonicalObject(dst []byte, dec *json.Decoder, depth int) ([]byte, error) {
+	members := map[string][]byte{}
+	for dec.More() {
+		token, err := dec.Token()
+		if err != nil {
+			return nil, err
+		}
+		name, ok := token.(string)
+		if !ok {
+			return nil, errors.New("a member's name is not a string")
+		}
+		if _, twice := members[name]; twice {
+			return nil, fmt.Errorf("the name %q stands twice", name)
+		}
+		if members[name], err = canonicalValue(nil, dec, depth+1); err != nil {
+			return nil, err
+		}
+	}
+	names := make([]string, 0, len(members))
+	for name := range members {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	dst = append(dst, '{')
+	for i, name := range names {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = append(appendJSONString(dst, name), ':')
+		dst = append(dst, members[name]...)
+	}
+	_, err := dec.Token() // the closing brace
+	return append(dst, '}'), err
+}
+
+func appendJSONString(dst []byte, s string) []byte {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	_ = enc.Encode(s) // a string into memory cannot fail
+	return append(dst, bytes.TrimSuffix(b.Bytes(), []byte("\n"))...)
+}
+
+// appendCanonicalNumber writes the number by its value: plain digits while they
+// are at most 21 places, else d.ddde±n; the same layout that ECMAScript has.
+func appendCanonicalNumber(dst []byte, s string) ([]byte, error) {
+	s, negative := strings.CutPrefix(s, "-")
+	mantissa, exponent, _ := strings.Cut(strings.ToLower(s), "e")
+	whole, fraction, _ := strings.Cut(mantissa, ".")
+	exp := 0
+	if exponent != "" {
+		var err error
+		if exp, err = strconv.Atoi(exponent); err != nil || exp > math.MaxInt16 || exp < math.MinInt16 {
+			return nil, fmt.Errorf("the exponent of %q is out of range", s)
+		}
+	}
+	digits := strings.TrimLeft(whole+fraction, "0")
+	point := len(digits) + exp - len(fraction) // digits before the decimal point
+	digits = strings.TrimRight(digits, "0")
+	if digits == "" {
+		return append(dst, '0'), nil
+	}
+	if negative {
+		dst = append(dst, '-')
+	}
+	const plain = 21
+	switch {
+	case len(digits) <= point && point <= plain:
+		return append(append(dst, digits...), strings.Repeat("0", point-len(digits))...), nil
+	case 0 < point && point <= plain:
+		return append(append(append(dst, digits[:point]...), '.'), digits[point:]...), nil
+	case -6 < point && point <= 0:
+		return append(append(append(dst, "0."...), strings.Repeat("0", -point)...), digits...), nil
+	}
+	dst = append(dst, digits[0])
+	if len(digits) > 1 {
+		dst = append(append(dst, '.'), digits[1:]...)
+	}
+	dst = append(dst, 'e')
+	if point > 0 {
+		dst = append(dst, '+')
+	}
+	return strconv.AppendInt(dst, int64(point-1), 10), nil
+}

@@ -1,0 +1,114 @@
+package rbcs
+
+import (
+	"context"
+	"time"
+)
+
+// Store keeps accounts and the log of decided transactions.
+//
+// Its methods are safe for concurrent use, and no transaction handle leaves it.
+// Their errors are [*Error]: [Unavailable] means that certainly nothing was
+// changed and that trying again makes sense; [OutcomeUnknown] means that a
+// change may or may not have been committed; [NotFound] and [InvalidRequest]
+// mean what they say; [Internal] will not go away by itself.
+type Store interface {
+	Committer
+
+	// DeclareCurrencies records the declared currencies and returns all that
+	// were ever declared. It fails with [InvalidRequest] where one is recorded
+	// with other decimals: that would rescale money.
+	DeclareCurrencies(ctx context.Context, declared []Currency) ([]Currency, error)
+
+	// CreateAccounts creates all accounts that do not exist yet, in one commit,
+	// and returns one result for each in the order given. A number that stands
+	// twice is created once.
+	CreateAccounts(ctx context.Context, accounts []NewAccount) ([]AccountResult, error)
+
+	// UpdateAccount changes an account under its lock, records who changed what,
+	// and returns it. Closing needs a zero balance and no holds; an overdraft
+	// needs as few decimals as the account's currency: else [InvalidRequest].
+	UpdateAccount(ctx context.Context, number string, change AccountChange) (Account, error)
+
+	// Account returns one account, or [NotFound].
+	Account(ctx context.Context, number string) (Account, error)
+
+	// Accounts lists accounts by number, in byte order.
+	Accounts(ctx context.Context, q AccountQuery) ([]Account, error)
+
+	// BalanceAt returns the account's balance as it was after the last commit
+	// at or before the given time, or [NotFound].
+	BalanceAt(ctx context.Context, number string, at time.Time) (Balance, error)
+
+	// Transaction returns the latest decision recorded under an ID, or [NotFound].
+	Transaction(ctx context.Context, id string) (Result, error)
+
+	// Transactions lists decisions, the latest first.
+	Transactions(ctx context.Context, q TransactionQuery) ([]Result, error)
+
+	// History lists the changes of one account's balance or held, or [NotFound].
+	History(ctx context.Context, q HistoryQuery) ([]Entry, error)
+
+	// Dump streams every decision in the order of sequence, then every account,
+	// all from one consistent snapshot. The pointers are valid during the call
+	// only. An error of a callback ends the dump and is returned as it is.
+	Dump(ctx context.Context, decision func(*Result) error, account func(*Account) error) error
+
+	// Check reports whether the store can commit now.
+	Check(ctx context.Context) error
+
+	// Close releases everything. The store must not be in use.
+	Close() error
+}
+
+// Committer is the part of a [Store] through which all money moves.
+type Committer interface {
+	// Commit decides the transactions in the order given, records the decisions
+	// durably in one commit and returns one Result for each, in the same order.
+	//
+	// The transactions are valid in themselves ([Validate]). An ID that is
+	// recorded, or that stands earlier in the batch, yields a replay or an
+	// [IDConflict]. Commit may be called again with a batch whose outcome is
+	// unknown: what was recorded is replayed, the rest is decided.
+	//
+	// Commit returns only after the commit is on disk. It does not keep the
+	// slices or what they point to.
+	Commit(ctx context.Context, batch []*Transaction) ([]Result, error)
+}
+
+// AccountQuery selects accounts. Zero values do not restrict.
+type AccountQuery struct {
+	Prefix   string
+	Currency string
+	Status   AccountStatus
+	After    string // a number: only what sorts behind it
+	Limit    int    // ≥ 1
+}
+
+// TransactionQuery selects decisions. Zero values do not restrict.
+type TransactionQuery struct {
+	Account string // either side
+	Status  Status
+	From    time.Time // committed at or after
+	To      time.Time // committed before
+	Before  int64     // a sequence: only what is earlier in the log
+	Limit   int       // ≥ 1
+}
+
+// HistoryQuery selects changes of one account. Zero values do not restrict.
+type HistoryQuery struct {
+	Account    string
+	From       time.Time // committed at or after
+	To         time.Time // committed before
+	Descending bool      // the latest first
+	After      int64     // a version: only what follows it in the order asked for
+	Limit      int       // ≥ 1
+}
+
+// Entry is one change of one account: a decision, seen from that account.
+type Entry struct {
+	Result Result
+	Credit bool   // the account is the destination
+	Change Amount // of the balance, signed
+	State         // of the account after it
+}

@@ -1,0 +1,78 @@
+package rbcs
+
+import "time"
+
+// Type is what a transaction does.
+type Type string
+
+// The types of transactions.
+const (
+	Transfer Type = "transfer" // moves the amount at once
+	Hold     Type = "hold"     // reserves the amount on the source; decided later
+	Capture  Type = "capture"  // settles a hold: moves all or part of it, releases the rest
+	Release  Type = "release"  // settles a hold: gives all of it back
+	Reversal Type = "reversal" // moves all or part of a posted transaction back
+)
+
+// Status is what became of a transaction.
+type Status string
+
+// The statuses of a recorded transaction. A record never changes: captured,
+// released, expired and reversed are seen from the transactions that refer to it.
+const (
+	Posted   Status = "posted"
+	Holding  Status = "held"
+	Rejected Status = "rejected"
+)
+
+// Transaction is what a client submits. The service treats it as immutable.
+type Transaction struct {
+	ID          string // unique, chosen by the client: 1–128 printable ASCII characters
+	Type        Type
+	Source      string
+	Destination string
+	Amount      Decimal
+	Currency    string    // "" means the source account's
+	Timestamp   time.Time // when it happened, in the client's words; UTC, to the microsecond
+	ExpiresAt   time.Time // of a hold; zero for none
+	Original    string    // the ID of what a capture, release or reversal refers to
+	Description string
+	Metadata    string // canonical JSON object, "" for none
+	Actor       string // who submitted it; not part of its content
+}
+
+// State is an account as one transaction left it.
+type State struct {
+	Balance Amount
+	Held    Amount
+	Version int64 // 0 where the transaction did not touch the account
+}
+
+// Result is the one decision about a transaction.
+//
+// Where Err is nil the decision is recorded under the ID, durably, and every
+// later submission of the same content gets the same Result with Replayed set.
+// Where Err is set nothing was recorded by this submission.
+type Result struct {
+	Transaction Transaction // as recorded: the currency is resolved, the amount has its decimals
+	Status      Status
+	Code        Code      // why it was rejected; "" otherwise
+	Shortfall   Shortfall // of InsufficientFunds
+	Sequence    int64     // its place in the committed log
+	CommittedAt time.Time // when the database decided it; never runs backward on an account
+	Source      State
+	Destination State
+	Attempt     int    // 1, or one more with each explicit retry of a rejected ID
+	Instance    string // the instance that committed it
+	Replayed    bool
+	Err         *Error
+}
+
+// Shortfall explains an [InsufficientFunds]: Short = Needed − Available − Overdraft > 0,
+// or the largest amount where that has more than 38 digits.
+type Shortfall struct {
+	Available Amount // balance − held, at the decision
+	Overdraft Amount // how far below zero available may go
+	Needed    Amount
+	Short     Amount
+}

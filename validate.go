@@ -1,0 +1,220 @@
+package rbcs
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+)
+
+// Bounds of what a client may write.
+const (
+	MaxIDBytes          = 128
+	MaxNumberBytes      = 64
+	MaxDescriptionBytes = 1024
+)
+
+// ReservedPrefix begins the IDs that the service itself gives to transactions.
+const ReservedPrefix = "rbcs."
+
+// Prepare brings a client's transaction into its normal form (a type, UTC to
+// the microsecond, the amount with its currency's decimals) and checks all that
+// can be known without an account. It reports every fault at once, in this
+// order: id, type, source, destination, amount, currency, timestamp,
+// expires_at, description. The error has code [InvalidRequest].
+//
+// What needs an account, such as an unknown number or a lack of funds, is a
+// rejection and decided by the commit; so is a source that is the destination.
+func (t *Transaction) Prepare(known *Currencies) error {
+	var faults fieldErrors
+	faults.check("/id", validateClientID(t.ID))
+	if t.Type == "" {
+		t.Type = Transfer
+	}
+	if t.Type != Transfer {
+		faults.check("/type", fmt.Errorf("the type %q is not known; write \"transfer\"", t.Type))
+	}
+	faults.check("/source", ValidateNumber(t.Source))
+	faults.check("/destination", ValidateNumber(t.Destination))
+	faults.check("/amount", validateTransactionAmount(t.Amount))
+	if t.Currency != "" {
+		t.prepareCurrency(known, &faults)
+	}
+	t.Timestamp = t.Timestamp.UTC().Truncate(time.Microsecond)
+	faults.check("/timestamp", validateTime(t.Timestamp))
+	if !t.ExpiresAt.IsZero() {
+		faults.check("/expires_at", errors.New("only a hold expires"))
+	}
+	faults.check("/description", validateText(t.Description, MaxDescriptionBytes))
+	return faults.err("the transaction is invalid")
+}
+
+func (t *Transaction) prepareCurrency(known *Currencies, faults *fieldErrors) {
+	currency, ok := known.Lookup(t.Currency)
+	if !ok {
+		faults.check("/currency", fmt.Errorf("the currency %q is not known: it is neither in ISO 4217 nor declared", t.Currency))
+		return
+	}
+	amount, err := t.Amount.In(currency.Decimals)
+	if err != nil {
+		faults.check("/amount", AmountFault(err, currency))
+		return
+	}
+	t.Amount = Decimal{Units: amount, Scale: uint8(currency.Decimals)}
+}
+
+// AmountFault says how an amount does not fit a currency: err is what
+// [Decimal.In] returned.
+func AmountFault(err error, c Currency) error {
+	if errors.Is(err, ErrTooManyDecimals) {
+		return fmt.Errorf("%w: %s has %d", ErrTooManyDecimals, c.Code, c.Decimals)
+	}
+	return err
+}
+
+// Prepare checks a client's account and reports every fault at once, with code
+// [InvalidRequest], in the order number, overdraft.
+func (a *NewAccount) Prepare() error {
+	var faults fieldErrors
+	faults.check("/number", ValidateNumber(a.Number))
+	if a.Overdraft.Limit.Sign() < 0 || a.Overdraft.Unlimited && !a.Overdraft.Limit.IsZero() {
+		faults.check("/overdraft", errors.New("an overdraft is \"unlimited\" or an amount of at least zero"))
+	}
+	return faults.err("the account is invalid")
+}
+
+// ValidateNumber checks an account number: 1–64 of A–Z a–z 0–9 . _ : -
+func ValidateNumber(number string) error {
+	switch {
+	case number == "":
+		return errors.New("the account number is missing")
+	case len(number) > MaxNumberBytes:
+		return fmt.Errorf("the account number has %d characters; at most %d are allowed", len(number), MaxNumberBytes)
+	}
+	for i := range len(number) {
+		if !numberChars[number[i]] {
+			return errors.New("an account number consists of A–Z a–z 0–9 . _ : -")
+		}
+	}
+	return nil
+}
+
+// numberChars marks the bytes that an account number may consist of.
+var numberChars = func() (table [256]bool) {
+	for c := range table {
+		b := byte(c)
+		table[c] = b >= 'A' && b <= 'Z' || b >= 'a' && b <= 'z' || b >= '0' && b <= '9' || strings.IndexByte("._:-", b) >= 0
+	}
+	return table
+}()
+
+// ValidateID checks a transaction ID: 1–128 printable ASCII characters.
+func ValidateID(id string) error {
+	switch {
+	case id == "":
+		return errors.New("the ID is missing")
+	case len(id) > MaxIDBytes:
+		return fmt.Errorf("the ID has %d characters; at most %d are allowed", len(id), MaxIDBytes)
+	}
+	for i := range len(id) {
+		if id[i] < ' ' || id[i] > '~' {
+			return errors.New("an ID consists of printable ASCII characters")
+		}
+	}
+	return nil
+}
+
+func validateClientID(id string) error {
+	if strings.HasPrefix(id, ReservedPrefix) {
+		return fmt.Errorf("IDs that begin with %q belong to the service", ReservedPrefix)
+	}
+	return ValidateID(id)
+}
+
+func validateTransactionAmount(d Decimal) error {
+	if d.Units.Sign() <= 0 {
+		return errors.New("the amount must be greater than zero")
+	}
+	return nil
+}
+
+func validateTime(t time.Time) error {
+	switch {
+	case t.IsZero():
+		return errors.New("the time is missing")
+	case t.Year() < 1 || t.Year() > 9999:
+		return errors.New("the time is outside the years 1–9999")
+	}
+	return nil
+}
+
+func validateText(s string, limit int) error {
+	switch {
+	case len(s) > limit:
+		return fmt.Errorf("the text has %d bytes; at most %d are allowed", len(s), limit)
+	case !utf8.ValidString(s):
+		return errors.New("the text is not valid UTF-8")
+	case strings.ContainsFunc(s, unicode.IsControl):
+		return errors.New("the text has control characters")
+	}
+	return nil
+}
+
+// fieldErrors collects faults in the order in which they are found.
+type fieldErrors []FieldError
+
+func (f *fieldErrors) check(pointer string, err error) {
+	if err != nil {
+		*f = append(*f, FieldError{Pointer: pointer, Message: err.Error()})
+	}
+}
+
+func (f fieldErrors) err(message string) error {
+	if len(f) == 0 {
+		return nil
+	}
+	return &Error{Code: InvalidRequest, Message: message, Fields: f}
+}
+
+// Conflicts returns the fields in which a submission differs from what is
+// recorded under its ID, in the order of [Transaction.Prepare]; none means that
+// it is the same. Amounts compare by value and an omitted currency is the
+// source account's.
+func (t *Transaction) Conflicts(recorded *Transaction) []FieldError {
+	var faults fieldErrors
+	differ := func(pointer string, same bool, was string) {
+		if !same {
+			faults = append(faults, FieldError{Pointer: pointer, Message: "recorded as " + was})
+		}
+	}
+	differ("/type", t.Type == recorded.Type, quote(string(recorded.Type)))
+	differ("/source", t.Source == recorded.Source, quote(recorded.Source))
+	differ("/destination", t.Destination == recorded.Destination, quote(recorded.Destination))
+	differ("/amount", t.Amount.Equal(recorded.Amount), quote(recorded.Amount.String()))
+	differ("/currency", t.Currency == "" || t.Currency == recorded.Currency, quote(recorded.Currency))
+	differ("/timestamp", t.Timestamp.Equal(recorded.Timestamp), formatTime(recorded.Timestamp))
+	differ("/expires_at", t.ExpiresAt.Equal(recorded.ExpiresAt), formatTime(recorded.ExpiresAt))
+	differ("/original", t.Original == recorded.Original, quote(recorded.Original))
+	differ("/description", t.Description == recorded.Description, quote(recorded.Description))
+	differ("/metadata", t.Metadata == recorded.Metadata, quote(recorded.Metadata))
+	return faults
+}
+
+func quote(s string) string {
+	if s == "" {
+		return "absent"
+	}
+	return `"` + s + `"`
+}
+
+func formatTime(t time.Time) string {
+	if t.IsZero() {
+		return "absent"
+	}
+	return `"` + t.Format(TimeFormat) + `"`
+}
+
+// TimeFormat is how times are written: RFC 3339 in UTC with microseconds.
+const TimeFormat = "2006-01-02T15:04:05.000000Z07:00"
