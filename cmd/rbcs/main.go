@@ -1,0 +1,150 @@
+// Command rbcs is the balance service and everything that belongs to it: the
+// server, its migrations and its audit, mock data, imports, load, and a
+// person's view of accounts and transactions. One file per command.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"strings"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+)
+
+func main() {
+	// The first signal ends the command cleanly, the second one at once.
+	ctx, restore := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, restore)
+	m := Main{Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr}
+	os.Exit(m.Run(ctx, os.Args[1:]))
+}
+
+// Main is the program without its process, so that tests can start it.
+type Main struct {
+	Stdin          io.Reader
+	Stdout, Stderr io.Writer
+}
+
+// cli is the command line: one field, and one file, per command.
+type cli struct {
+	Config  string           `help:"Read flags from this YAML file: a key per flag (store: …), or per command and flag (serve: {store: …}). The command line and the environment win." placeholder:"FILE"`
+	Version kong.VersionFlag `env:"-" help:"Print the version and exit."`
+}
+
+// Exit codes.
+const (
+	exitDone   = 0
+	exitFailed = 1
+	exitUsage  = 2
+)
+
+const description = `Real-time balance calculation: exact money, exactly once.
+
+Start here:
+
+  rbcs demo     see it work, on an empty machine, in a minute
+  rbcs serve    run the service
+
+Every flag is also an environment variable, and a key of --config FILE.
+Exit codes: 0 done, 1 failed, 2 wrong usage.`
+
+// usageError is an error of the person who typed the command.
+type usageError struct{ error }
+
+func (e usageError) Unwrap() error { return e.error }
+
+// usagef returns an error that ends the program with exit code 2.
+func usagef(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
+
+// Run runs one command line, without the program's name, and returns the exit
+// code. A command ends early, and cleanly, when ctx does.
+func (m *Main) Run(ctx context.Context, args []string) (code int) {
+	type exit int // --help and --version end the parsing with a panic, since kong goes on otherwise
+	defer func() {
+		switch e := recover().(type) {
+		case nil:
+		case exit:
+			code = int(e)
+		default:
+			panic(e)
+		}
+	}()
+	var c cli
+	parser, err := kong.New(&c,
+		kong.Name("rbcs"),
+		kong.Description(description),
+		kong.Writers(m.Stdout, m.Stderr),
+		kong.Exit(func(code int) { panic(exit(code)) }),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true, WrapUpperBound: helpWidth}),
+		kong.DefaultEnvars("RBCS"),
+		kong.Configuration(loadConfig),
+		kong.Vars{"version": version()},
+		kong.BindTo(ctx, (*context.Context)(nil)),
+		kong.Bind(m),
+	)
+	if err != nil {
+		panic(err) // a mistake in the tags of cli: no command line works
+	}
+	command, err := parser.Parse(args)
+	if err != nil {
+		m.fail(fmt.Errorf("%w (rbcs %s)", err, helpFor(err)))
+		return exitUsage
+	}
+	if err := command.Run(); err != nil {
+		m.fail(err)
+		if _, ok := errors.AsType[usageError](err); ok {
+			return exitUsage
+		}
+		return exitFailed
+	}
+	return exitDone
+}
+
+// helpWidth keeps help readable on wide terminals, and the same wherever it is written.
+const helpWidth = 100
+
+// fail prints the one line that says what went wrong.
+func (m *Main) fail(err error) {
+	message := err.Error()
+	if errors.Is(err, context.Canceled) {
+		message = "interrupted"
+	}
+	fmt.Fprintln(m.Stderr, "rbcs:", redact(strings.ReplaceAll(message, "\n", "; ")))
+}
+
+// helpFor returns the arguments that explain the command of a parse error.
+func helpFor(err error) string {
+	words := []string{}
+	if e, ok := errors.AsType[*kong.ParseError](err); ok && e.Context != nil {
+		for _, p := range e.Context.Path {
+			if p.Command != nil {
+				words = append(words, p.Command.Name)
+			}
+		}
+	}
+	return strings.Join(append(words, "--help"), " ")
+}
+
+// version returns what the binary was built from.
+func version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "rbcs (unknown build)"
+	}
+	revision, dirty := "", ""
+	for _, s := range info.Settings {
+		switch {
+		case s.Key == "vcs.revision":
+			revision = " " + s.Value[:min(12, len(s.Value))]
+		case s.Key == "vcs.modified" && s.Value == "true":
+			dirty = "+changes"
+		}
+	}
+	return "rbcs " + info.Main.Version + revision + dirty + " " + info.GoVersion
+}

@@ -1,0 +1,50 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"strings"
+)
+
+// StoreName is a value of --store: sqlite:FILE or postgres://….
+type StoreName string
+
+// UnmarshalText refuses what names no store, before anything is opened.
+func (s *StoreName) UnmarshalText(text []byte) error {
+	name := string(text)
+	if path, ok := strings.CutPrefix(name, "sqlite:"); ok && path == "" {
+		return errors.New("the file is missing: write sqlite:FILE")
+	}
+	if !strings.HasPrefix(name, "sqlite:") && !StoreName(name).Postgres() {
+		return fmt.Errorf("%q names no store: write sqlite:FILE or postgres://USER@HOST/DATABASE", redact(name))
+	}
+	*s = StoreName(name)
+	return nil
+}
+
+// Postgres reports whether the store is on PostgreSQL.
+func (s StoreName) Postgres() bool {
+	return strings.HasPrefix(string(s), "postgres://") || strings.HasPrefix(string(s), "postgresql://")
+}
+
+// Path returns the file of a store on SQLite.
+func (s StoreName) Path() string { return strings.TrimPrefix(string(s), "sqlite:") }
+
+// String returns the name without its password.
+func (s StoreName) String() string { return redact(string(s)) }
+
+// secrets matches passwords in URLs and in key=value connection strings.
+var secrets = regexp.MustCompile(`(://[^/?#@\s:]*:)\S*@|\b((?:ssl)?password=)('[^']*'|[^\s&"']*)`)
+
+// redact removes passwords from a text that is to be printed.
+func redact(s string) string {
+	return secrets.ReplaceAllStringFunc(s, func(match string) string {
+		if strings.HasSuffix(match, "@") {
+			user, _, _ := strings.Cut(match[len("://"):], ":")
+			return "://" + user + ":xxxxx@"
+		}
+		key, _, _ := strings.Cut(match, "=")
+		return key + "=xxxxx"
+	})
+}
