@@ -1,0 +1,45 @@
+# The verbs of the project. `make help` lists them.
+
+GO      ?= go
+BIN     := bin
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+
+.PHONY: help
+help: ## what each verb does
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+
+.PHONY: build
+build: ## the binary, in bin/
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o $(BIN)/rbcs ./cmd/rbcs
+
+.PHONY: demo
+demo: ## accounts, transactions, balances and the audit, in a minute, with nothing installed
+	$(GO) run ./cmd/rbcs demo
+
+.PHONY: test
+test: ## everything but the long suites; needs PostgreSQL, PgBouncer and Redis binaries (make deps)
+	$(GO) vet ./...
+	$(GO) test -count=1 ./...
+
+.PHONY: race
+race: ## the tests under the race detector
+	$(GO) test -count=1 -race -short ./...
+
+.PHONY: cover
+cover: ## coverage of the core packages, with the threshold
+	./test/coverage.sh
+
+.PHONY: lint
+lint: $(BIN)/golangci-lint ## style, by machine
+	$(BIN)/golangci-lint run ./...
+
+.PHONY: bench
+bench: build ## the figures of docs/performance.md, in one run (15 minutes)
+	./test/load/compare.sh
+
+.PHONY: deps
+deps: ## the Debian packages that the tests start servers from
+	apt-get install -y --no-install-recommends postgresql pgbouncer redis-server
+
+$(BIN)/golangci-lint: tools/go.mod
+	GOBIN=$(CURDIR)/$(BIN) $(GO) -C tools install tool
