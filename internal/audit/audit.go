@@ -1,0 +1,170 @@
+// Package audit proves a store's books: it replays the whole log of decisions
+// with arithmetic of its own and compares what comes out with the stored
+// accounts. It is what `rbcs verify` runs, and it shares no code with the rules
+// that made the log.
+//
+// What it proves, for one consistent snapshot:
+//
+//   - The log is in order: every sequence is larger than the one before it.
+//   - Per account, the version grows by one with each posting, without a gap;
+//     balance and held follow from the change; committed_at never runs backward.
+//   - A rejection moved nothing, and one for insufficient funds tells what the
+//     account had at that place of the log.
+//   - Every stored account has the balance, held, received, sent and version of
+//     its own history, its balance is received − sent, and it is stored once.
+//   - The balances of each currency sum to zero.
+//
+// What it cannot know: whether a posting kept available ≥ −overdraft, and
+// whether the accounts were open, because the log does not tell what an
+// account's overdraft and status were then; and that an ID stands in the log
+// once, which would need all IDs in memory: the store's unique index sees to it.
+//
+// Memory is bounded by the number of accounts, whatever the length of the log.
+package audit
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"math/big"
+	"slices"
+	"strings"
+
+	"rbcs"
+)
+
+// Dumper is the part of an [rbcs.Store] that the audit reads.
+type Dumper interface {
+	Dump(ctx context.Context, decision func(*rbcs.Result) error, account func(*rbcs.Account) error) error
+}
+
+// MaxFaults is how many faults a report lists: enough to see a pattern, and
+// few enough to read. All are counted.
+const MaxFaults = 100
+
+// progressEvery is how many decisions pass between two calls of progress.
+const progressEvery = 10_000
+
+// Report is what an audit found.
+type Report struct {
+	Accounts     int64
+	Transactions int64 // Posted + Rejected, and whatever has a status unknown to the audit
+	Posted       int64
+	Rejected     int64
+	Currencies   []CurrencySum // by code
+	Faults       []Fault       // the first MaxFaults of them
+	FaultCount   int64
+}
+
+// CurrencySum is what the stored balances of one currency sum to.
+type CurrencySum struct {
+	Currency rbcs.Currency
+	Accounts int64
+	Sum      string // with the currency's decimals: "0.00" where money was conserved
+}
+
+// Fault is one thing that is not as the log says it must be.
+type Fault struct {
+	Account     string // "" where the fault is not one account's
+	Transaction string // an ID; "" where the fault is not one transaction's
+	What        string // "version", "balance", "sum of USD"
+	Expected    string
+	Found       string
+}
+
+// OK reports whether the audit found no fault.
+func (r *Report) OK() bool { return r.FaultCount == 0 }
+
+// String returns the fault on one line.
+func (f Fault) String() string {
+	var b strings.Builder
+	if f.Account != "" {
+		fmt.Fprintf(&b, "account %s: ", f.Account)
+	}
+	if f.Transaction != "" {
+		fmt.Fprintf(&b, "transaction %q: ", f.Transaction)
+	}
+	fmt.Fprintf(&b, "%s: expected %s, found %s", f.What, f.Expected, f.Found)
+	return b.String()
+}
+
+// Run audits a store. It calls progress (which may be nil) now and then with
+// the number of decisions replayed, and at the end. Its error is the dump's: a
+// report that comes with one is not complete.
+func Run(ctx context.Context, store Dumper, progress func(done int64)) (Report, error) {
+	if progress == nil {
+		progress = func(int64) {}
+	}
+	l := ledger{accounts: map[string]*account{}, sums: map[rbcs.Currency]*sum{}}
+	err := store.Dump(ctx,
+		func(d *rbcs.Result) error {
+			l.decision(d)
+			if l.report.Transactions%progressEvery == 0 {
+				progress(l.report.Transactions)
+			}
+			return nil
+		},
+		func(a *rbcs.Account) error {
+			l.stored(a)
+			return nil
+		})
+	if err != nil {
+		return l.report, err
+	}
+	l.finish()
+	progress(l.report.Transactions)
+	return l.report, nil
+}
+
+// finish checks what only the end of the dump shows.
+func (l *ledger) finish() {
+	var missing []string
+	for number, a := range l.accounts {
+		if !a.stored {
+			missing = append(missing, number)
+		}
+	}
+	slices.Sort(missing)
+	for _, number := range missing {
+		l.fault(Fault{Account: number, What: "account", Expected: "one that is stored: the log has postings of it", Found: "none"})
+	}
+	for currency, s := range l.sums {
+		l.report.Currencies = append(l.report.Currencies, CurrencySum{currency, s.accounts, formatSum(&s.total, currency.Decimals)})
+	}
+	slices.SortFunc(l.report.Currencies, func(a, b CurrencySum) int {
+		return cmp.Or(strings.Compare(a.Currency.Code, b.Currency.Code), cmp.Compare(a.Currency.Decimals, b.Currency.Decimals))
+	})
+	for _, s := range l.report.Currencies {
+		if strings.ContainsAny(s.Sum, "123456789") {
+			l.fault(Fault{What: "sum of " + s.Currency.Code, Expected: formatSum(new(big.Int), s.Currency.Decimals), Found: s.Sum})
+		}
+	}
+}
+
+// sum adds the balances of one currency. It is a big.Int because a partial sum
+// may need more than an amount's 38 digits.
+type sum struct {
+	total    big.Int
+	accounts int64
+}
+
+func (s *sum) add(a rbcs.Amount) {
+	var n big.Int
+	n.SetString(a.String(), 10)
+	s.total.Add(&s.total, &n)
+	s.accounts++
+}
+
+// formatSum writes minor units with the given number of decimals.
+func formatSum(n *big.Int, decimals int) string {
+	digits, sign := new(big.Int).Abs(n).String(), ""
+	if n.Sign() < 0 {
+		sign = "-"
+	}
+	if decimals == 0 {
+		return sign + digits
+	}
+	digits = strings.Repeat("0", max(0, decimals+1-len(digits))) + digits
+	point := len(digits) - decimals
+	return sign + digits[:point] + "." + digits[point:]
+}

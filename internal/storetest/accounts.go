@@ -1,0 +1,127 @@
+package storetest
+
+import (
+	"slices"
+
+	"rbcs"
+)
+
+var accountTests = []test{
+	{"created", testCreated},
+	{"twice-in-one-call", testCreatedTwice},
+	{"conflict", testCreateConflict},
+}
+
+// testCreated creates two accounts: they are stored as they were asked for, and
+// again is the same.
+func testCreated(e *env) {
+	asked := []rbcs.NewAccount{
+		{Number: e.number("b"), Currency: currency("USD"), Overdraft: overdraft("10.50", "USD"), Metadata: `{"a":[1,"ü"]}`, Actor: "alice"},
+		{Number: e.number("a"), Currency: currency("BTC"), Overdraft: overdraft("unlimited", "BTC")},
+	}
+	first, err := e.store.CreateAccounts(e.ctx, asked)
+	e.must(err)
+	if len(first) != len(asked) {
+		e.t.Fatalf("%d results for %d accounts", len(first), len(asked))
+	}
+	for i, r := range first {
+		if r.Err != nil || !r.Created {
+			e.t.Fatalf("account %s: created %v, error %v", asked[i].Number, r.Created, r.Err)
+		}
+		want := rbcs.Account{
+			Number: asked[i].Number, Currency: asked[i].Currency, Status: rbcs.Open, Overdraft: asked[i].Overdraft,
+			Metadata: asked[i].Metadata, CreatedAt: r.Account.CreatedAt, UpdatedAt: r.Account.CreatedAt,
+		}
+		e.sameAccount(r.Account, want)
+		e.sameAccount(e.get(want.Number), want)
+		if r.Account.CreatedAt.Year() < 2000 || r.Account.CreatedAt.Nanosecond()%1000 != 0 {
+			e.t.Errorf("created_at is %v, want the present to the microsecond", r.Account.CreatedAt)
+		}
+	}
+	again, err := e.store.CreateAccounts(e.ctx, asked)
+	e.must(err)
+	for i, r := range again {
+		if r.Err != nil || r.Created {
+			e.t.Errorf("account %s again: created %v, error %v", asked[i].Number, r.Created, r.Err)
+		}
+		e.sameAccount(r.Account, first[i].Account)
+	}
+	none, err := e.store.CreateAccounts(e.ctx, nil)
+	e.must(err)
+	if len(none) != 0 {
+		e.t.Errorf("no accounts: %d results", len(none))
+	}
+}
+
+// testCreatedTwice has one number three times in a call: created once, then the
+// same, then a conflict.
+func testCreatedTwice(e *env) {
+	usd, eur := currency("USD"), currency("EUR")
+	a, b := e.number("a"), e.number("b")
+	results, err := e.store.CreateAccounts(e.ctx, []rbcs.NewAccount{
+		{Number: a, Currency: usd}, {Number: b, Currency: usd}, {Number: a, Currency: usd}, {Number: a, Currency: eur},
+	})
+	e.must(err)
+	created := make([]bool, len(results))
+	for i, r := range results {
+		created[i] = r.Created
+	}
+	if !slices.Equal(created, []bool{true, true, false, false}) {
+		e.t.Errorf("created: %v", created)
+	}
+	if results[2].Err != nil {
+		e.t.Errorf("the same again in one call: %v", results[2].Err)
+	}
+	e.sameAccount(results[2].Account, results[0].Account)
+	e.wantAccountConflict(results[3], "/currency")
+	if c := e.get(a).Currency; c != usd {
+		e.t.Errorf("the account's currency is %v, want the first one's", c)
+	}
+}
+
+func (e *env) wantAccountConflict(r rbcs.AccountResult, fields ...string) {
+	e.t.Helper()
+	if r.Created || r.Err == nil || r.Err.Code != rbcs.AccountConflict {
+		e.t.Fatalf("created %v, error %v; want %s", r.Created, r.Err, rbcs.AccountConflict)
+	}
+	e.wantFields(r.Err, fields...)
+}
+
+// testCreateConflict asks for a number with other content: each field that
+// differs is named, nothing is changed, and the other accounts of the call are
+// created all the same.
+func testCreateConflict(e *env) {
+	stored := rbcs.NewAccount{Number: e.number("a"), Currency: currency("USD"), Overdraft: overdraft("5.00", "USD"), Metadata: `{"k":1}`}
+	before, err := e.store.CreateAccounts(e.ctx, []rbcs.NewAccount{stored})
+	e.must(err)
+	for i, c := range []struct {
+		change func(a *rbcs.NewAccount)
+		fields []string
+	}{
+		{func(a *rbcs.NewAccount) { a.Currency = currency("EUR") }, []string{"/currency"}},
+		{func(a *rbcs.NewAccount) { a.Overdraft = overdraft("5.01", "USD") }, []string{"/overdraft"}},
+		{func(a *rbcs.NewAccount) { a.Overdraft = overdraft("unlimited", "USD") }, []string{"/overdraft"}},
+		{func(a *rbcs.NewAccount) { a.Metadata = "" }, []string{"/metadata"}},
+		{func(a *rbcs.NewAccount) {
+			a.Currency, a.Overdraft, a.Metadata = currency("JPY"), rbcs.Overdraft{}, `{"k":2}`
+		}, []string{"/currency", "/overdraft", "/metadata"}},
+	} {
+		other := stored
+		c.change(&other)
+		beside := rbcs.NewAccount{Number: e.number("beside" + string(rune('0'+i))), Currency: currency("USD")}
+		results, err := e.store.CreateAccounts(e.ctx, []rbcs.NewAccount{other, beside})
+		e.must(err)
+		e.wantAccountConflict(results[0], c.fields...)
+		if !results[1].Created {
+			e.t.Errorf("the account beside the conflict was not created: %v", results[1].Err)
+		}
+	}
+	other := stored
+	other.Actor = "somebody else" // is not content
+	results, err := e.store.CreateAccounts(e.ctx, []rbcs.NewAccount{other})
+	e.must(err)
+	if results[0].Err != nil || results[0].Created {
+		e.t.Errorf("the same from another actor: created %v, error %v", results[0].Created, results[0].Err)
+	}
+	e.sameAccount(e.get(stored.Number), before[0].Account)
+}

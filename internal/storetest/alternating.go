@@ -1,0 +1,71 @@
+package storetest
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+	"time"
+
+	"rbcs"
+)
+
+// alternating is two instances over one database seen as one store: each call
+// goes to the instance that the last one did not go to.
+type alternating struct {
+	stores [2]rbcs.Store
+	calls  atomic.Uint64
+}
+
+func (s *alternating) next() rbcs.Store { return s.stores[s.calls.Add(1)%2] }
+
+func (s *alternating) Commit(ctx context.Context, batch []*rbcs.Transaction) ([]rbcs.Result, error) {
+	return s.next().Commit(ctx, batch)
+}
+
+func (s *alternating) DeclareCurrencies(ctx context.Context, declared []rbcs.Currency) ([]rbcs.Currency, error) {
+	return s.next().DeclareCurrencies(ctx, declared)
+}
+
+func (s *alternating) CreateAccounts(ctx context.Context, accounts []rbcs.NewAccount) ([]rbcs.AccountResult, error) {
+	return s.next().CreateAccounts(ctx, accounts)
+}
+
+func (s *alternating) UpdateAccount(ctx context.Context, number string, change rbcs.AccountChange) (rbcs.Account, error) {
+	return s.next().UpdateAccount(ctx, number, change)
+}
+
+func (s *alternating) Account(ctx context.Context, number string) (rbcs.Account, error) {
+	return s.next().Account(ctx, number)
+}
+
+func (s *alternating) Accounts(ctx context.Context, q rbcs.AccountQuery) ([]rbcs.Account, error) {
+	return s.next().Accounts(ctx, q)
+}
+
+func (s *alternating) BalanceAt(ctx context.Context, number string, at time.Time) (rbcs.Balance, error) {
+	return s.next().BalanceAt(ctx, number, at)
+}
+
+func (s *alternating) Transaction(ctx context.Context, id string) (rbcs.Result, error) {
+	return s.next().Transaction(ctx, id)
+}
+
+func (s *alternating) Transactions(ctx context.Context, q rbcs.TransactionQuery) ([]rbcs.Result, error) {
+	return s.next().Transactions(ctx, q)
+}
+
+func (s *alternating) History(ctx context.Context, q rbcs.HistoryQuery) ([]rbcs.Entry, error) {
+	return s.next().History(ctx, q)
+}
+
+func (s *alternating) Dump(ctx context.Context, decision func(*rbcs.Result) error, account func(*rbcs.Account) error) error {
+	return s.next().Dump(ctx, decision, account)
+}
+
+func (s *alternating) Check(ctx context.Context) error {
+	return errors.Join(s.stores[0].Check(ctx), s.stores[1].Check(ctx))
+}
+
+func (s *alternating) Close() error {
+	return errors.Join(s.stores[0].Close(), s.stores[1].Close())
+}

@@ -1,0 +1,126 @@
+package storetest
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"rbcs"
+)
+
+// differences collects the fields in which two things that should be the same are not.
+type differences []string
+
+func differ[T comparable](d *differences, field string, got, want T) {
+	if got != want {
+		*d = append(*d, fmt.Sprintf("%s is %v, want %v", field, got, want))
+	}
+}
+
+func (d *differences) time(field string, got, want time.Time) {
+	if !got.Equal(want) {
+		*d = append(*d, fmt.Sprintf("%s is %v, want %v", field, got, want))
+	}
+	if got.Location() != time.UTC {
+		*d = append(*d, fmt.Sprintf("%s is in %v, want UTC", field, got.Location()))
+	}
+}
+
+func (d differences) String() string { return strings.Join(d, "; ") }
+
+// compareResults compares two answers to the same submission, but for Replayed.
+func compareResults(got, want *rbcs.Result) differences {
+	d := compareTransactions(&got.Transaction, &want.Transaction)
+	differ(&d, "status", got.Status, want.Status)
+	differ(&d, "code", got.Code, want.Code)
+	differ(&d, "shortfall", got.Shortfall, want.Shortfall)
+	differ(&d, "sequence", got.Sequence, want.Sequence)
+	differ(&d, "source", got.Source, want.Source)
+	differ(&d, "destination", got.Destination, want.Destination)
+	differ(&d, "attempt", got.Attempt, want.Attempt)
+	differ(&d, "instance", got.Instance, want.Instance)
+	differ(&d, "error", rbcs.CodeOf(errorOf(got)), rbcs.CodeOf(errorOf(want)))
+	differ(&d, "error fields", fmt.Sprint(pointers(got.Err)), fmt.Sprint(pointers(want.Err)))
+	d.time("committed_at", got.CommittedAt, want.CommittedAt)
+	return d
+}
+
+// errorOf avoids an error that is not nil but holds a nil *rbcs.Error.
+func errorOf(r *rbcs.Result) error {
+	if r.Err == nil {
+		return nil
+	}
+	return r.Err
+}
+
+func compareTransactions(got, want *rbcs.Transaction) (d differences) {
+	differ(&d, "id", got.ID, want.ID)
+	differ(&d, "type", got.Type, want.Type)
+	differ(&d, "source", got.Source, want.Source)
+	differ(&d, "destination", got.Destination, want.Destination)
+	differ(&d, "amount", got.Amount, want.Amount)
+	differ(&d, "currency", got.Currency, want.Currency)
+	differ(&d, "original", got.Original, want.Original)
+	differ(&d, "description", got.Description, want.Description)
+	differ(&d, "metadata", got.Metadata, want.Metadata)
+	differ(&d, "actor", got.Actor, want.Actor)
+	d.time("timestamp", got.Timestamp, want.Timestamp)
+	d.time("expires_at", got.ExpiresAt, want.ExpiresAt)
+	return d
+}
+
+func compareAccounts(got, want *rbcs.Account) (d differences) {
+	differ(&d, "number", got.Number, want.Number)
+	differ(&d, "currency", got.Currency, want.Currency)
+	differ(&d, "status", got.Status, want.Status)
+	differ(&d, "overdraft", got.Overdraft, want.Overdraft)
+	differ(&d, "balance", got.Balance, want.Balance)
+	differ(&d, "held", got.Held, want.Held)
+	differ(&d, "received", got.Received, want.Received)
+	differ(&d, "sent", got.Sent, want.Sent)
+	differ(&d, "version", got.Version, want.Version)
+	differ(&d, "metadata", got.Metadata, want.Metadata)
+	d.time("created_at", got.CreatedAt, want.CreatedAt)
+	d.time("updated_at", got.UpdatedAt, want.UpdatedAt)
+	return d
+}
+
+// pointers returns the fields that an error names, in its order.
+func pointers(err *rbcs.Error) []string {
+	if err == nil {
+		return nil
+	}
+	list := make([]string, len(err.Fields))
+	for i, f := range err.Fields {
+		list[i] = f.Pointer
+	}
+	return list
+}
+
+// same checks that two answers tell the same decision.
+func (e *env) same(got, want rbcs.Result) {
+	e.t.Helper()
+	if d := compareResults(&got, &want); d != nil {
+		e.t.Errorf("%s: %v", want.Transaction.ID, d)
+	}
+}
+
+// sameAccount checks that two accounts are the same in all their fields.
+func (e *env) sameAccount(got, want rbcs.Account) {
+	e.t.Helper()
+	if d := compareAccounts(&got, &want); d != nil {
+		e.t.Errorf("account %s: %v", want.Number, d)
+	}
+}
+
+// wantFields checks which fields an error names, in any order.
+func (e *env) wantFields(err *rbcs.Error, want ...string) {
+	e.t.Helper()
+	got := pointers(err)
+	slices.Sort(got)
+	slices.Sort(want)
+	if !slices.Equal(got, want) {
+		e.t.Errorf("error %v names the fields %v, want %v", err, got, want)
+	}
+}

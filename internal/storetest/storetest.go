@@ -1,0 +1,58 @@
+// Package storetest is the conformance suite of [rbcs.Store]: every store runs
+// it on its real engine, from a test of its own.
+//
+// It has three parts. The tables say what each method does, sentence by
+// sentence of the contract. The machine drives a store and an independent model
+// with the same random steps, and they must agree; the model is written over
+// math/big and maps and calls nothing of the posting rules. The crowd commits
+// from many goroutines at once and then asks whether every ID was decided once,
+// everybody was told the same, and no limit was ever crossed. Every part ends
+// with the audit of all that the store holds.
+package storetest
+
+import (
+	"testing"
+
+	"rbcs"
+)
+
+// Run runs the suite over one store. It calls open whenever it needs a fresh,
+// empty store; the opener closes it with t.Cleanup.
+func Run(t *testing.T, open func(t *testing.T) rbcs.Store) {
+	runAll(t, open)
+}
+
+// RunShared runs the suite over two instances of a store that share one
+// database: the calls go to the one and the other by turns, so that each must
+// see at once what the other has committed. It calls open whenever it needs a
+// fresh, empty database; the opener closes both with t.Cleanup.
+func RunShared(t *testing.T, open func(t *testing.T) (a, b rbcs.Store)) {
+	runAll(t, func(t *testing.T) rbcs.Store {
+		a, b := open(t)
+		return &alternating{stores: [2]rbcs.Store{a, b}}
+	})
+}
+
+func runAll(t *testing.T, open func(t *testing.T) rbcs.Store) {
+	for _, group := range []struct {
+		name  string
+		tests []test
+	}{
+		{"Accounts", accountTests},
+	} {
+		t.Run(group.name, func(t *testing.T) {
+			e := begin(t, open)
+			for _, test := range group.tests {
+				t.Run(test.name, func(t *testing.T) { test.run(e.in(t)) })
+			}
+			e.audit()
+		})
+	}
+}
+
+// test is one table test. Those of a group share a store, so that opening
+// stores does not cost more than the tests: each uses accounts and IDs of its own.
+type test struct {
+	name string
+	run  func(e *env)
+}
