@@ -97,7 +97,7 @@ func (d Decimal) MarshalJSON() ([]byte, error) {
 // UnmarshalJSON reads a JSON string as [ParseDecimal] does. A JSON number is
 // refused, because many writers of JSON have already rounded it.
 func (d *Decimal) UnmarshalJSON(b []byte) error {
-	if len(b) < 2 || b[0] != '"' {
+	if len(b) < 2 || b[0] != '"' || b[len(b)-1] != '"' {
 		return errors.New("an amount is a string such as \"12.34\", not a number")
 	}
 	parsed, err := ParseDecimal(string(b[1 : len(b)-1]))

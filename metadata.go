@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -17,14 +16,20 @@ import (
 const (
 	MaxMetadataBytes = 16 << 10
 	maxMetadataDepth = 16
+	// maxExponent bounds a number's exponent in its canonical form. As written it may be larger by the length
+	// of its digits, which MaxMetadataBytes bounds: below maxExponent, so that the same value is always accepted.
+	maxExponent = 32767
 )
+
+var errExponent = fmt.Errorf("a number has an exponent beyond ±%d", maxExponent)
 
 // CanonicalMetadata returns a JSON object in one canonical form, so that two
 // texts of the same content become the same string: members sorted by name, no
 // blanks, strings in their shortest form, numbers by their exact value. Unlike
 // RFC 8785 it never takes a number through a float. It refuses what is not an
-// object, a name that stands twice, more than 16 KiB and more than 16 levels.
-// An empty object is "".
+// object, a name that stands twice, more than 16 KiB (as written and in the
+// canonical form), more than 16 levels and an exponent beyond ±32767. An empty
+// object is "". What it returns is its own canonical form.
 func CanonicalMetadata(raw []byte) (string, error) {
 	switch {
 	case len(raw) > MaxMetadataBytes:
@@ -37,13 +42,19 @@ func CanonicalMetadata(raw []byte) (string, error) {
 	dec := json.NewDecoder(bytes.NewReader(raw))
 	dec.UseNumber()
 	out, err := canonicalValue(nil, dec, 0)
-	if err != nil {
+	switch {
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return "", errors.New("metadata: the JSON object is cut off")
+	case err != nil:
 		return "", fmt.Errorf("metadata: %w", err)
 	}
 	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
 		return "", errors.New("metadata: something follows the JSON object")
 	}
-	if string(out) == "{}" {
+	switch {
+	case len(out) > MaxMetadataBytes: // 1e20 becomes 21 digits
+		return "", fmt.Errorf("metadata has %d bytes in its canonical form; at most %d are allowed", len(out), MaxMetadataBytes)
+	case string(out) == "{}":
 		return "", nil
 	}
 	return string(out), nil
@@ -96,10 +107,7 @@ func canonicalObject(dst []byte, dec *json.Decoder, depth int) ([]byte, error) {
 		if err != nil {
 			return nil, err
 		}
-		name, ok := token.(string)
-		if !ok {
-			return nil, errors.New("a member's name is not a string")
-		}
+		name, _ := token.(string) // the decoder has refused everything else here
 		if _, twice := members[name]; twice {
 			return nil, fmt.Errorf("the name %q stands twice", name)
 		}
@@ -138,19 +146,22 @@ func appendCanonicalNumber(dst []byte, s string) ([]byte, error) {
 	s, negative := strings.CutPrefix(s, "-")
 	mantissa, exponent, _ := strings.Cut(strings.ToLower(s), "e")
 	whole, fraction, _ := strings.Cut(mantissa, ".")
-	exp := 0
-	if exponent != "" {
-		var err error
-		if exp, err = strconv.Atoi(exponent); err != nil || exp > math.MaxInt16 || exp < math.MinInt16 {
-			return nil, fmt.Errorf("the exponent of %q is out of range", s)
-		}
-	}
 	digits := strings.TrimLeft(whole+fraction, "0")
-	point := len(digits) + exp - len(fraction) // digits before the decimal point
-	digits = strings.TrimRight(digits, "0")
 	if digits == "" {
 		return append(dst, '0'), nil
 	}
+	exp := 0
+	if exponent != "" {
+		var err error
+		if exp, err = strconv.Atoi(exponent); err != nil || exp > 2*maxExponent || exp < -2*maxExponent {
+			return nil, errExponent
+		}
+	}
+	point := len(digits) + exp - len(fraction) // digits before the decimal point
+	if point-1 > maxExponent || point-1 < -maxExponent {
+		return nil, errExponent
+	}
+	digits = strings.TrimRight(digits, "0")
 	if negative {
 		dst = append(dst, '-')
 	}
