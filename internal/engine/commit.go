@@ -1,0 +1,157 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"runtime/debug"
+	"time"
+
+	"rbcs"
+)
+
+// effort is what it takes to get one batch committed.
+type effort struct {
+	deadline time.Time // of all attempts, also of the parts of a split batch
+	failed   int       // transactions that ended without a decision
+	example  string    // the first ID of these
+	err      error     // and why it failed
+}
+
+// commit gets transactions decided, and returns one result for each whatever
+// happens. It logs what it could not get decided, once for the whole batch.
+func (e *Engine) commit(txs []*rbcs.Transaction) []rbcs.Result {
+	effort := effort{deadline: time.Now().Add(e.cfg.Deadline)}
+	results := e.try(&effort, txs, false, nil)
+	if effort.failed > 0 {
+		e.cfg.Logger.LogAttrs(e.ctx, slog.LevelError, "transactions are left without a decision",
+			slog.Int("transactions", effort.failed), slog.Int("batch", len(txs)),
+			slog.String("first_id", effort.example), slog.Any("error", effort.err))
+	}
+	return results
+}
+
+// try commits transactions together. A transient or ambiguous failure is tried
+// again, since the recorded IDs make that safe; after any other the two halves
+// are tried one after the other, so that the order is kept and a transaction
+// that the store cannot take fails alone. ambiguous says that an earlier attempt
+// may have taken effect, and last why that failed.
+func (e *Engine) try(effort *effort, txs []*rbcs.Transaction, ambiguous bool, last error) []rbcs.Result {
+	for attempt := 1; ; attempt++ {
+		if last != nil && (e.ctx.Err() != nil || !time.Now().Before(effort.deadline)) {
+			return effort.giveUp(txs, ambiguous, unavailable(last))
+		}
+		results, doubt, err := e.attempt(effort, txs, attempt)
+		if err == nil {
+			return results
+		}
+		ambiguous, last = ambiguous || doubt, err
+		if code := rbcs.CodeOf(err); code != rbcs.Unavailable && code != rbcs.OutcomeUnknown {
+			if len(txs) == 1 {
+				return effort.giveUp(txs, ambiguous, internal(err))
+			}
+			half := len(txs) / 2
+			results := make([]rbcs.Result, 0, len(txs))
+			results = append(results, e.try(effort, txs[:half], ambiguous, err)...)
+			return append(results, e.try(effort, txs[half:], ambiguous, err)...)
+		}
+		pause := e.backoff(attempt)
+		if !time.Now().Add(pause).Before(effort.deadline) {
+			return effort.giveUp(txs, ambiguous, unavailable(err))
+		}
+		e.cfg.Logger.LogAttrs(e.ctx, slog.LevelWarn, "a commit failed and is tried again",
+			slog.Int("transactions", len(txs)), slog.Int("attempt", attempt), slog.Duration("pause", pause), slog.Any("error", err))
+		select {
+		case <-time.After(pause):
+		case <-e.ctx.Done():
+		}
+	}
+}
+
+// backoff returns how long to wait after a failed attempt: exponential, capped,
+// and with full jitter, so that instances that failed together come back apart.
+func (e *Engine) backoff(attempt int) time.Duration {
+	limit := e.cfg.BackoffBase
+	for ; attempt > 1 && limit < e.cfg.BackoffMax; attempt-- {
+		limit *= 2
+	}
+	return rand.N(min(limit, e.cfg.BackoffMax))
+}
+
+// attempt calls the store once. doubt says that, though it failed, it may have
+// taken effect: the store says so, or it broke its contract (it panicked, or
+// returned another error than its contract names, or results that do not fit).
+func (e *Engine) attempt(effort *effort, txs []*rbcs.Transaction, number int) (results []rbcs.Result, doubt bool, err error) {
+	begin := time.Now()
+	ctx, cancel := context.WithTimeout(e.ctx, min(e.cfg.CommitTimeout, effort.deadline.Sub(begin)))
+	defer cancel()
+	results, err = e.call(ctx, txs)
+	var known *rbcs.Error
+	switch {
+	case err == nil && len(results) != len(txs):
+		err = fmt.Errorf("the store returned %d results for %d transactions", len(results), len(txs))
+		doubt = true
+	case err != nil && !errors.As(err, &known):
+		doubt = true
+	case err != nil:
+		doubt = known.Code == rbcs.OutcomeUnknown
+	}
+	e.cfg.Observe(Commit{Size: len(txs), Attempt: number, Duration: time.Since(begin), Code: rbcs.CodeOf(err)})
+	return results, doubt, err
+}
+
+// call calls the store and makes an error of a panic.
+func (e *Engine) call(ctx context.Context, txs []*rbcs.Transaction) (results []rbcs.Result, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("the store panicked: %v\n%s", p, debug.Stack())
+		}
+	}()
+	return e.store.Commit(ctx, txs)
+}
+
+// giveUp answers transactions that could not be committed: with definite where
+// it is certain that no attempt took effect.
+func (f *effort) giveUp(txs []*rbcs.Transaction, ambiguous bool, definite *rbcs.Error) []rbcs.Result {
+	err := definite
+	if ambiguous {
+		err = outcomeUnknown(definite.Err)
+	}
+	if f.failed == 0 {
+		f.example, f.err = txs[0].ID, fmt.Errorf("%w: %w", err, err.Err)
+	}
+	f.failed += len(txs)
+	results := make([]rbcs.Result, len(txs))
+	for i, tx := range txs {
+		results[i] = rbcs.Result{Transaction: *tx, Err: err}
+	}
+	return results
+}
+
+func unavailable(cause error) *rbcs.Error {
+	return &rbcs.Error{
+		Code:       rbcs.Unavailable,
+		Message:    "the transaction could not be committed in time; nothing was recorded, submit it again later",
+		RetryAfter: retryAfter,
+		Err:        cause,
+	}
+}
+
+func outcomeUnknown(cause error) *rbcs.Error {
+	return &rbcs.Error{
+		Code:       rbcs.OutcomeUnknown,
+		Message:    "the transaction may or may not have been committed; submit the same ID again to learn it",
+		RetryAfter: retryAfter,
+		Err:        cause,
+	}
+}
+
+func internal(cause error) *rbcs.Error {
+	return &rbcs.Error{
+		Code:    rbcs.Internal,
+		Message: "the store failed on this transaction; nothing was recorded",
+		Err:     cause,
+	}
+}

@@ -1,0 +1,297 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"slices"
+	"sync"
+	"time"
+
+	"rbcs"
+)
+
+// retryAfter is when a refused caller should come back. A full queue is worked
+// off in far less; HTTP cannot say less.
+const retryAfter = time.Second
+
+// Engine batches transactions and commits them. It is safe for concurrent use.
+type Engine struct {
+	store rbcs.Committer
+	cfg   Config
+
+	ctx    context.Context // of every attempt; ends when a Stop has been impatient
+	cancel context.CancelFunc
+	staged sync.Pool // of *[]entry: what Submit prepares before it takes the mutex
+
+	mu       sync.Mutex
+	schedule *schedule
+	flying   []*batch // taken from the schedule, and not finished
+	spare    []*batch // their memory, for the next ones
+	pending  int      // admitted and unanswered transactions
+	bytes    int      // and their size
+	starting bool     // a goroutine is about to take a batch: one at a time is enough
+	running  int      // goroutines; 0 only if nothing is pending
+	stopped  bool
+	idle     chan struct{} // closed when stopped and nothing runs any more
+}
+
+// batch is what is committed together.
+type batch struct {
+	entries  []entry
+	txs      []*rbcs.Transaction
+	answered bool // by an impatient Stop; guarded by Engine.mu. Nothing is admitted any more then
+}
+
+// New returns an engine over a store. Its error lists every fault of the
+// configuration, with code [rbcs.InvalidRequest].
+func New(store rbcs.Committer, cfg Config) (*Engine, error) {
+	cfg = cfg.withDefaults()
+	if err := cfg.validate(); err != nil {
+		return nil, err
+	}
+	e := &Engine{store: store, cfg: cfg, schedule: newSchedule(&cfg), idle: make(chan struct{})}
+	e.staged.New = func() any { return new([]entry) }
+	e.ctx, e.cancel = context.WithCancel(context.Background())
+	return e, nil
+}
+
+// Submit commits transactions and returns one result for each, in their order.
+// They may be spread over several commits, but those that share an account are
+// decided in the order given. A failure of the infrastructure is told in the
+// Err of each result that it concerns: [rbcs.Unavailable] or [rbcs.Internal]
+// (certainly nothing was recorded), or [rbcs.OutcomeUnknown].
+//
+// The error is nil or a [*rbcs.Error]. With [rbcs.InvalidRequest] (more than can
+// ever be admitted at once), [rbcs.Overloaded] or [rbcs.Unavailable] (stopped, or
+// ctx ended before), nothing was admitted. With [rbcs.OutcomeUnknown] ctx ended
+// while the transactions were on their way: that retracts nothing.
+//
+// The transactions must be valid ([rbcs.Transaction.Prepare]) and must never be
+// modified after the call, whatever it returns. The slice is not kept.
+func (e *Engine) Submit(ctx context.Context, txs []*rbcs.Transaction) ([]rbcs.Result, error) {
+	if len(txs) == 0 {
+		return nil, nil
+	}
+	if ctx.Err() != nil {
+		return nil, &rbcs.Error{
+			Code: rbcs.Unavailable, Message: "the request ended before it was admitted; nothing was recorded", Err: context.Cause(ctx),
+		}
+	}
+	req := newRequest(len(txs))
+	if err := e.enqueue(txs, req); err != nil {
+		return nil, err
+	}
+	select {
+	case <-req.done:
+		return req.results, nil
+	case <-ctx.Done():
+	}
+	select {
+	case <-req.done:
+		return req.results, nil
+	default:
+		return nil, &rbcs.Error{
+			Code:       rbcs.OutcomeUnknown,
+			Message:    "the request ended before its outcome was known; submit the same IDs again to learn it",
+			RetryAfter: retryAfter,
+			Err:        context.Cause(ctx),
+		}
+	}
+}
+
+// enqueue prepares the transactions and admits all of them or none.
+func (e *Engine) enqueue(txs []*rbcs.Transaction, req *request) error {
+	staged := e.staged.Get().(*[]entry)
+	entries, size := (*staged)[:0], 0
+	for i, tx := range txs {
+		entries = append(entries, e.schedule.newEntry(tx, req, i))
+		size += int(entries[i].size)
+	}
+	err := e.admit(entries, size)
+	clear(entries) // the pool must not keep transactions alive
+	*staged = entries
+	e.staged.Put(staged)
+	return err
+}
+
+func (e *Engine) admit(entries []entry, size int) error {
+	if len(entries) > e.cfg.MaxPending || size > e.cfg.MaxPendingBytes {
+		return &rbcs.Error{Code: rbcs.InvalidRequest, Message: fmt.Sprintf(
+			"%d transactions of %d bytes are more than can be taken at once, %d of %d bytes; submit fewer",
+			len(entries), size, e.cfg.MaxPending, e.cfg.MaxPendingBytes)}
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	switch {
+	case e.stopped:
+		return &rbcs.Error{
+			Code: rbcs.Unavailable, Message: "the service is stopping; nothing was recorded, submit again", RetryAfter: retryAfter,
+		}
+	case e.pending+len(entries) > e.cfg.MaxPending || e.bytes+size > e.cfg.MaxPendingBytes:
+		return &rbcs.Error{
+			Code: rbcs.Overloaded, Message: "too many transactions are pending; nothing was recorded, submit again later", RetryAfter: retryAfter,
+		}
+	}
+	e.pending += len(entries)
+	e.bytes += size
+	e.schedule.push(entries)
+	e.wake()
+	return nil
+}
+
+// wake starts a commit if there is something to start and room beside those in
+// flight. REQUIRES: e.mu is held. It is called after everything that can make
+// this true: an arrival, the taking of a batch and the end of one.
+func (e *Engine) wake() {
+	if e.starting || len(e.flying) >= e.cfg.InFlight || !e.schedule.startable() {
+		return
+	}
+	e.starting = true
+	e.running++
+	go e.run()
+}
+
+// run takes one batch and carries it through.
+func (e *Engine) run() {
+	// Those who are about to submit, such as everyone whom the last commit
+	// answered, get the chance to be in this batch: it costs nothing when idle.
+	runtime.Gosched()
+	b := e.take()
+	if b != nil {
+		e.finish(b, e.commit(b.txs))
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if b != nil {
+		e.spare = append(e.spare, b)
+	}
+	e.running--
+	if e.stopped && e.running == 0 {
+		close(e.idle)
+	}
+}
+
+// take forms the next batch; nil if no batch should start any more.
+func (e *Engine) take() *batch {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.starting = false
+	b := new(batch)
+	if n := len(e.spare); n > 0 {
+		b, e.spare = e.spare[n-1], e.spare[:n-1]
+	}
+	if b.entries = e.schedule.take(b.entries); len(b.entries) == 0 {
+		e.spare = append(e.spare, b)
+		return nil
+	}
+	for i := range b.entries {
+		b.txs = append(b.txs, b.entries[i].tx)
+	}
+	e.flying = append(e.flying, b)
+	e.wake()
+	return b
+}
+
+// finish lets the next batch start and answers this one.
+func (e *Engine) finish(b *batch, results []rbcs.Result) {
+	e.mu.Lock()
+	e.flying = slices.DeleteFunc(e.flying, func(other *batch) bool { return other == b })
+	e.schedule.finish(b.entries)
+	answered := b.answered
+	if !answered {
+		e.forget(b.entries)
+	}
+	e.wake()
+	e.mu.Unlock()
+	if !answered {
+		answer(b.entries, results)
+	}
+	clear(b.entries) // the spare must not keep transactions alive
+	clear(b.txs)
+	b.entries, b.txs = b.entries[:0], b.txs[:0]
+}
+
+// forget takes entries that are being answered off the count. REQUIRES: e.mu is held.
+func (e *Engine) forget(entries []entry) {
+	e.pending -= len(entries)
+	for i := range entries {
+		e.bytes -= int(entries[i].size)
+	}
+}
+
+// Stop refuses further transactions, and waits until all that were admitted are
+// committed and answered. It may be called again, also at the same time.
+//
+// If ctx ends first, Stop answers all that is left, with [rbcs.Unavailable] what
+// was not attempted and with [rbcs.OutcomeUnknown] what is being committed,
+// interrupts the commits and returns an error without waiting for the store:
+// call it again to wait until the store is not in use any more.
+func (e *Engine) Stop(ctx context.Context) error {
+	e.mu.Lock()
+	if !e.stopped {
+		e.stopped = true
+		if e.running == 0 {
+			close(e.idle)
+		}
+	}
+	e.mu.Unlock()
+	select {
+	case <-e.idle:
+		e.cancel()
+		return nil
+	default:
+	}
+	select {
+	case <-e.idle:
+		e.cancel()
+		return nil
+	case <-ctx.Done():
+		return e.abort(context.Cause(ctx))
+	}
+}
+
+// abort answers all that is left, and interrupts the commits in flight.
+func (e *Engine) abort(cause error) error {
+	e.mu.Lock()
+	waiting := e.schedule.drain()
+	e.forget(waiting)
+	var unknown []entry
+	for _, b := range e.flying {
+		if !b.answered {
+			b.answered = true
+			e.forget(b.entries)
+			unknown = append(unknown, b.entries...)
+		}
+	}
+	e.mu.Unlock()
+	e.cancel()
+
+	refuse(waiting, unavailable(nil))
+	refuse(unknown, outcomeUnknown(errors.New("the engine was stopped")))
+	return &rbcs.Error{
+		Code: rbcs.Unavailable,
+		Message: fmt.Sprintf("the engine was stopped before it was done: %d transactions were not attempted, the outcome of %d is unknown",
+			len(waiting), len(unknown)),
+		Err: cause,
+	}
+}
+
+// Stats is what an engine is busy with.
+type Stats struct {
+	Pending      int // admitted and unanswered transactions, up to Config.MaxPending
+	PendingBytes int // and their size, up to Config.MaxPendingBytes
+	Waiting      int // those of them that are in no commit yet
+	InFlight     int // commits under way, up to Config.InFlight
+	Stopped      bool
+}
+
+// Stats returns what the engine is busy with now.
+func (e *Engine) Stats() Stats {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return Stats{
+		Pending: e.pending, PendingBytes: e.bytes, Waiting: e.schedule.pending(), InFlight: len(e.flying), Stopped: e.stopped,
+	}
+}
