@@ -39,6 +39,8 @@ func runAll(t *testing.T, open func(t *testing.T) rbcs.Store) {
 		tests []test
 	}{
 		{"Accounts", accountTests},
+		{"Update", updateTests},
+		{"Listing", listingTests},
 	} {
 		t.Run(group.name, func(t *testing.T) {
 			e := begin(t, open)
