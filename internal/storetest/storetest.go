@@ -41,6 +41,9 @@ func runAll(t *testing.T, open func(t *testing.T) rbcs.Store) {
 		{"Accounts", accountTests},
 		{"Update", updateTests},
 		{"Listing", listingTests},
+		{"Commit", commitTests},
+		{"Replay", replayTests},
+		{"Limits", limitTests},
 	} {
 		t.Run(group.name, func(t *testing.T) {
 			e := begin(t, open)

@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"fmt"
 	"strings"
 
 	"rbcs"
@@ -62,12 +63,10 @@ func testClosing(e *env) {
 // testOverdraft sets overdrafts: as written, in the currency's decimals.
 func testOverdraft(e *env) {
 	nines := strings.Repeat("9", rbcs.MaxDigits)
-	for _, c := range []struct{ code, limit string }{
+	for i, c := range []struct{ code, limit string }{
 		{"USD", "12.3"}, {"USD", "0"}, {"USD", nines[:36] + ".99"}, {"JPY", nines}, {"BTC", "0.00000001"},
 	} {
-		number := e.number(c.code + "-" + c.limit)[:min(rbcs.MaxNumberBytes, len(e.number(c.code+"-"+c.limit)))]
-		_, err := e.store.CreateAccounts(e.ctx, []rbcs.NewAccount{{Number: number, Currency: currency(c.code)}})
-		e.must(err)
+		number := e.account(fmt.Sprint(i), c.code, "0")
 		set := func(o rbcs.OverdraftChange, want rbcs.Overdraft) {
 			if got := e.update(number, rbcs.AccountChange{Overdraft: &o}); got.Overdraft != want {
 				e.t.Errorf("%s: overdraft %+v, want %+v", c.limit, got.Overdraft, want)
