@@ -19,6 +19,7 @@ const (
 	AmountExceedsHold       Code = "amount_exceeds_hold"       // a capture of more than was held
 	AmountExceedsReversible Code = "amount_exceeds_reversible" // a reversal of more than is left to reverse
 	Overflow                Code = "overflow"                  // a balance or a total would need more than 38 digits
+	GroupFailed             Code = "group_failed"              // another member of its atomic group was rejected
 )
 
 // The codes of failures: nothing is recorded under the ID.
@@ -38,6 +39,6 @@ const (
 func RejectionCodes() []Code {
 	return []Code{
 		SameAccount, AccountNotFound, AccountFrozen, AccountClosed, CurrencyMismatch, InsufficientFunds,
-		HoldNotFound, HoldNotOpen, AmountExceedsHold, AmountExceedsReversible, Overflow,
+		HoldNotFound, HoldNotOpen, AmountExceedsHold, AmountExceedsReversible, Overflow, GroupFailed,
 	}
 }

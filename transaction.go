@@ -1,6 +1,10 @@
 package rbcs
 
-import "time"
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"time"
+)
 
 // Type is what a transaction does.
 type Type string
@@ -11,6 +15,7 @@ const (
 	Hold     Type = "hold"     // reserves the amount on the source; decided later
 	Capture  Type = "capture"  // settles a hold: moves all or part of it, releases the rest
 	Release  Type = "release"  // settles a hold: gives all of it back
+	Expiry   Type = "expiry"   // the service's own release of a hold that is due
 	Reversal Type = "reversal" // moves all or part of a posted transaction back
 )
 
@@ -25,20 +30,61 @@ const (
 	Rejected Status = "rejected"
 )
 
+// What a recorded transaction is now, because of others that refer to it.
+const (
+	Captured Status = "captured" // a hold, by a capture
+	Released Status = "released" // a hold, by a release
+	Expired  Status = "expired"  // a hold, by an expiry
+	Reversed Status = "reversed" // a transfer or capture, by reversals of its whole amount
+)
+
 // Transaction is what a client submits. The service treats it as immutable.
 type Transaction struct {
 	ID          string // unique, chosen by the client: 1–128 printable ASCII characters
 	Type        Type
 	Source      string
 	Destination string
-	Amount      Decimal
+	Amount      Decimal   // zero in a capture or reversal: all that is left
 	Currency    string    // "" means the source account's
 	Timestamp   time.Time // when it happened, in the client's words; UTC, to the microsecond
 	ExpiresAt   time.Time // of a hold; zero for none
 	Original    string    // the ID of what a capture, release or reversal refers to
 	Description string
 	Metadata    string // canonical JSON object, "" for none
+	Group       Group  // zero for a transaction of its own
 	Actor       string // who submitted it; not part of its content
+}
+
+// Settles reports whether the transaction refers to another one, from which its
+// accounts and its currency follow: they are no content of its own.
+func (t *Transaction) Settles() bool {
+	switch t.Type {
+	case Capture, Release, Expiry, Reversal:
+		return true
+	}
+	return false
+}
+
+// Group makes a transaction a member of an atomic group: all of its members are
+// posted, or none. Members stand together and in order in a batch.
+type Group struct {
+	ID       string // [GroupID] of the members; "" for no group
+	Position int    // from 0
+	Size     int
+}
+
+// MaxGroup is how many members an atomic group may have: they share one commit.
+const MaxGroup = 1000
+
+// GroupID returns what identifies the atomic group of these members in this
+// order: the SHA-256 of their IDs, which cannot contain the byte between them.
+func GroupID(members []*Transaction) string {
+	hash := sha256.New()
+	for _, t := range members {
+		hash.Write([]byte(t.ID))
+		hash.Write([]byte{0})
+	}
+	return hex.EncodeToString(hash.Sum(nil))
 }
 
 // State is an account as one transaction left it.
@@ -57,7 +103,9 @@ type Result struct {
 	Transaction Transaction // as recorded: the currency is resolved, the amount has its decimals
 	Status      Status
 	Code        Code      // why it was rejected; "" otherwise
-	Shortfall   Shortfall // of InsufficientFunds
+	Shortfall   Shortfall // of InsufficientFunds, AmountExceedsHold and AmountExceedsReversible
+	SettledBy   string    // of HoldNotOpen: the ID of what settled the hold; "" where nothing did yet
+	Remainder   Amount    // what the hold or original had beyond this amount: released with a capture, still reversible after a reversal
 	Sequence    int64     // its place in the committed log
 	CommittedAt time.Time // when the database decided it; never runs backward on an account
 	Source      State
@@ -68,10 +116,10 @@ type Result struct {
 	Err         *Error
 }
 
-// Shortfall explains an [InsufficientFunds]: Short = Needed − Available − Overdraft > 0,
+// Shortfall explains a rejection: Short = Needed − Available − Overdraft > 0,
 // or the largest amount where that has more than 38 digits.
 type Shortfall struct {
-	Available Amount // balance − held, at the decision
+	Available Amount // balance − held, or what is left of the hold or original, at the decision
 	Overdraft Amount // how far below zero available may go
 	Needed    Amount
 	Short     Amount

@@ -33,8 +33,8 @@ func (t *Transaction) Prepare(known *Currencies) error {
 	if t.Type == "" {
 		t.Type = Transfer
 	}
-	if t.Type != Transfer {
-		faults.check("/type", fmt.Errorf("the type %q is not known; write \"transfer\"", t.Type))
+	if t.Type != Transfer && t.Type != Hold {
+		faults.check("/type", fmt.Errorf("the type %q is not known; write \"transfer\" or \"hold\"", t.Type))
 	}
 	faults.check("/source", ValidateNumber(t.Source))
 	faults.check("/destination", ValidateNumber(t.Destination))
@@ -45,10 +45,32 @@ func (t *Transaction) Prepare(known *Currencies) error {
 	t.Timestamp = t.Timestamp.UTC().Truncate(time.Microsecond)
 	faults.check("/timestamp", validateTime(t.Timestamp))
 	if !t.ExpiresAt.IsZero() {
-		faults.check("/expires_at", errors.New("only a hold expires"))
+		t.ExpiresAt = t.ExpiresAt.UTC().Truncate(time.Microsecond)
+		faults.check("/expires_at", validateExpiry(t))
 	}
 	faults.check("/description", validateText(t.Description, MaxDescriptionBytes))
 	return faults.err("the transaction is invalid")
+}
+
+// PrepareSettlement does the same for a capture, release or reversal, which a
+// client writes as an ID, what it refers to, and perhaps an amount, in the order
+// id, original, amount, description.
+func (t *Transaction) PrepareSettlement() error {
+	var faults fieldErrors
+	faults.check("/id", validateClientID(t.ID))
+	faults.check("/original", ValidateID(t.Original))
+	if t.ID == t.Original {
+		faults.check("/id", errors.New("a transaction cannot refer to itself"))
+	}
+	faults.check("/description", validateText(t.Description, MaxDescriptionBytes))
+	return faults.err("the transaction is invalid")
+}
+
+func validateExpiry(t *Transaction) error {
+	if t.Type != Hold {
+		return errors.New("only a hold expires")
+	}
+	return validateTime(t.ExpiresAt)
 }
 
 func (t *Transaction) prepareCurrency(known *Currencies, faults *fieldErrors) {
@@ -180,25 +202,30 @@ func (f fieldErrors) err(message string) error {
 
 // Conflicts returns the fields in which a submission differs from what is
 // recorded under its ID, in the order of [Transaction.Prepare]; none means that
-// it is the same. Amounts compare by value and an omitted currency is the
-// source account's.
-func (t *Transaction) Conflicts(recorded *Transaction) []FieldError {
+// it is the same. Amounts compare by value, an omitted currency is the source
+// account's, and an omitted amount is all that was left.
+func (t *Transaction) Conflicts(recorded *Result) []FieldError {
+	was := &recorded.Transaction
 	var faults fieldErrors
 	differ := func(pointer string, same bool, was string) {
 		if !same {
 			faults = append(faults, FieldError{Pointer: pointer, Message: "recorded as " + was})
 		}
 	}
-	differ("/type", t.Type == recorded.Type, quote(string(recorded.Type)))
-	differ("/source", t.Source == recorded.Source, quote(recorded.Source))
-	differ("/destination", t.Destination == recorded.Destination, quote(recorded.Destination))
-	differ("/amount", t.Amount.Equal(recorded.Amount), quote(recorded.Amount.String()))
-	differ("/currency", t.Currency == "" || t.Currency == recorded.Currency, quote(recorded.Currency))
-	differ("/timestamp", t.Timestamp.Equal(recorded.Timestamp), formatTime(recorded.Timestamp))
-	differ("/expires_at", t.ExpiresAt.Equal(recorded.ExpiresAt), formatTime(recorded.ExpiresAt))
-	differ("/original", t.Original == recorded.Original, quote(recorded.Original))
-	differ("/description", t.Description == recorded.Description, quote(recorded.Description))
-	differ("/metadata", t.Metadata == recorded.Metadata, quote(recorded.Metadata))
+	differ("/type", t.Type == was.Type, quote(string(was.Type)))
+	if !t.Settles() || !was.Settles() { // else these follow from the original
+		differ("/source", t.Source == was.Source, quote(was.Source))
+		differ("/destination", t.Destination == was.Destination, quote(was.Destination))
+	}
+	sameAmount := t.Amount.Equal(was.Amount) || t.Settles() && t.Amount.Units.IsZero() && recorded.Remainder.IsZero()
+	differ("/amount", sameAmount, quote(was.Amount.String()))
+	differ("/currency", t.Currency == "" || t.Currency == was.Currency, quote(was.Currency))
+	differ("/timestamp", t.Timestamp.Equal(was.Timestamp) || t.Settles() && t.Timestamp.IsZero(), formatTime(was.Timestamp))
+	differ("/expires_at", t.ExpiresAt.Equal(was.ExpiresAt), formatTime(was.ExpiresAt))
+	differ("/original", t.Original == was.Original, quote(was.Original))
+	differ("/description", t.Description == was.Description, quote(was.Description))
+	differ("/metadata", t.Metadata == was.Metadata, quote(was.Metadata))
+	differ("/atomic", t.Group == was.Group, "another atomic group")
 	return faults
 }
 

@@ -34,8 +34,15 @@ type Account struct {
 type Batch struct {
 	Now          time.Time               // the database's time after the locks, UTC, to the microsecond
 	Accounts     map[string]*Account     // those that exist, by number; Decide changes them in place
-	Recorded     map[string]*rbcs.Result // earlier decisions, by ID; Decide adds those of this batch
+	Recorded     map[string]*rbcs.Result // earlier decisions, also those that captures and the like refer to, by ID; Decide adds its own
+	References   map[string]Reference    // what refers to these, by their ID; Decide changes it
 	Transactions []*rbcs.Transaction
+}
+
+// Reference sums up the transactions that refer to one.
+type Reference struct {
+	SettledBy string      // the capture, release or expiry that settled a hold; "" while it is open
+	Reversed  rbcs.Amount // the sum of the posted reversals
 }
 
 // Decision is the result of one transaction, and whose accounts it touched.
@@ -51,23 +58,34 @@ func (d *Decision) New() bool { return !d.Replayed && d.Err == nil }
 // it did. It returns one decision for each.
 func (b *Batch) Decide() []Decision {
 	decisions := make([]Decision, len(b.Transactions))
-	for i, t := range b.Transactions {
-		d := &decisions[i]
-		if recorded, ok := b.Recorded[t.ID]; ok {
-			d.Result = replay(t, recorded)
-			continue
+	for i := 0; i < len(decisions); {
+		size := 1
+		if group := b.Transactions[i].Group; group.ID != "" {
+			size = group.Size
+			b.decideGroup(b.Transactions[i:i+size], decisions[i:i+size])
+		} else {
+			b.decideOne(b.Transactions[i], &decisions[i])
 		}
-		b.decide(t, d)
-		if d.Err == nil {
-			b.Recorded[t.ID] = &d.Result
-		}
+		i += size
 	}
 	return decisions
 }
 
+// decideOne decides a transaction that belongs to no group.
+func (b *Batch) decideOne(t *rbcs.Transaction, d *Decision) {
+	if recorded, ok := b.Recorded[t.ID]; ok {
+		d.Result = replay(t, recorded)
+		return
+	}
+	b.decide(t, d)
+	if d.Err == nil {
+		b.Recorded[t.ID] = &d.Result
+	}
+}
+
 // replay answers a transaction whose ID is recorded.
 func replay(t *rbcs.Transaction, recorded *rbcs.Result) rbcs.Result {
-	if fields := t.Conflicts(&recorded.Transaction); fields != nil {
+	if fields := t.Conflicts(recorded); fields != nil {
 		return rbcs.Result{Transaction: *t, Err: &rbcs.Error{
 			Code:    rbcs.IDConflict,
 			Message: "the ID " + t.ID + " is recorded with other content",
@@ -84,49 +102,64 @@ func (b *Batch) decide(t *rbcs.Transaction, d *Decision) {
 	d.Transaction = *t
 	d.Attempt = 1
 	d.CommittedAt = b.Now
-	source, destination := b.Accounts[t.Source], b.Accounts[t.Destination]
-	d.SourceAccount, d.DestinationAccount = source, destination
-
-	amount, code := rbcs.Amount{}, rbcs.Code("")
-	if source != nil {
-		// The amount gets its currency before any rule looks at it, so that a rejection records it exactly too.
-		var err error
-		if amount, err = resolve(&d.Transaction, source.Currency); err != nil {
-			d.Err = &rbcs.Error{
-				Code:    rbcs.InvalidRequest,
-				Message: "the transaction is invalid",
-				Fields:  []rbcs.FieldError{{Pointer: "/amount", Message: err.Error()}},
-			}
-			return
-		}
-	}
-	if code = admissible(&d.Transaction, source, destination); code == "" {
-		code = d.transfer(amount)
+	var code rbcs.Code
+	switch t.Type {
+	case rbcs.Hold:
+		code = b.hold(d)
+	case rbcs.Capture:
+		code = b.capture(d)
+	case rbcs.Release, rbcs.Expiry:
+		code = b.release(d)
+	case rbcs.Reversal:
+		code = b.reverse(d)
+	default:
+		code = b.transfer(d)
 	}
 	if code != "" {
 		d.Status, d.Code = rbcs.Rejected, code
-		return
 	}
-	d.Status = rbcs.Posted
+	if d.Transaction.Timestamp.IsZero() { // of a settlement: it happens when it is decided
+		d.Transaction.Timestamp = d.CommittedAt
+	}
 }
 
-// resolve gives the transaction the source account's currency where it has
-// none, and returns its amount in minor units.
-func resolve(t *rbcs.Transaction, c rbcs.Currency) (rbcs.Amount, error) {
-	if t.Currency != "" { // the amount is in t.Currency already; should that not be c, it is a rejection
-		return t.Amount.Units, nil
+// invalid answers a transaction that turns out to be malformed only now; nothing is recorded.
+func (d *Decision) invalid(pointer string, err error) {
+	d.Err = &rbcs.Error{
+		Code:    rbcs.InvalidRequest,
+		Message: "the transaction is invalid",
+		Fields:  []rbcs.FieldError{{Pointer: pointer, Message: err.Error()}},
 	}
+}
+
+// load finds the decision's accounts and gives the transaction the source's
+// currency where it has none, so that a rejection records its amount exactly
+// too. It returns the amount in minor units, and false where that is invalid.
+func (b *Batch) load(d *Decision) (rbcs.Amount, bool) {
+	t := &d.Transaction
+	d.SourceAccount, d.DestinationAccount = b.Accounts[t.Source], b.Accounts[t.Destination]
+	if t.Currency != "" || d.SourceAccount == nil { // the amount is in t.Currency already; should that not be the source's, it is a rejection
+		return t.Amount.Units, true
+	}
+	c := d.SourceAccount.Currency
 	amount, err := t.Amount.In(c.Decimals)
 	if err != nil {
-		return rbcs.Amount{}, rbcs.AmountFault(err, c)
+		d.invalid("/amount", rbcs.AmountFault(err, c))
+		return rbcs.Amount{}, false
 	}
-	t.Currency = c.Code
-	t.Amount = rbcs.Decimal{Units: amount, Scale: uint8(c.Decimals)}
-	return amount, nil
+	d.express(amount, c)
+	return amount, true
+}
+
+// express writes the amount and its currency into the transaction.
+func (d *Decision) express(amount rbcs.Amount, c rbcs.Currency) {
+	d.Transaction.Currency = c.Code
+	d.Transaction.Amount = rbcs.Decimal{Units: amount, Scale: uint8(c.Decimals)}
 }
 
 // admissible checks what does not depend on the amount.
-func admissible(t *rbcs.Transaction, source, destination *Account) rbcs.Code {
+func (d *Decision) admissible() rbcs.Code {
+	t, source, destination := &d.Transaction, d.SourceAccount, d.DestinationAccount
 	switch {
 	case t.Source == t.Destination:
 		return rbcs.SameAccount
@@ -142,23 +175,39 @@ func admissible(t *rbcs.Transaction, source, destination *Account) rbcs.Code {
 	return ""
 }
 
-// transfer moves the amount, or says why not and changes nothing.
-func (d *Decision) transfer(amount rbcs.Amount) rbcs.Code {
-	source, destination := d.SourceAccount, d.DestinationAccount
-	if shortfall, short := lacks(source, amount); short {
+// transfer moves the amount at once.
+func (b *Batch) transfer(d *Decision) rbcs.Code {
+	amount, ok := b.load(d)
+	if !ok {
+		return ""
+	}
+	if code := d.admissible(); code != "" {
+		return code
+	}
+	if shortfall, short := lacks(d.SourceAccount, amount); short {
 		d.Shortfall = shortfall
 		return rbcs.InsufficientFunds
 	}
+	return d.move(amount, rbcs.Amount{})
+}
+
+// move takes the amount from the source and gives it to the destination, and
+// ends a reservation of the given size on the source. It says why not where a
+// balance or total would overflow, and changes nothing then.
+func (d *Decision) move(amount, reserved rbcs.Amount) rbcs.Code {
+	source, destination := d.SourceAccount, d.DestinationAccount
+	held, ok0 := source.Held.Sub(reserved)
 	balance, ok1 := source.Balance.Sub(amount)
-	_, ok2 := balance.Sub(source.Held) // available stays in range too
+	_, ok2 := balance.Sub(held) // available stays in range too
 	sent, ok3 := source.Sent.Add(amount)
 	credited, ok4 := destination.Balance.Add(amount)
 	received, ok5 := destination.Received.Add(amount)
-	if !(ok1 && ok2 && ok3 && ok4 && ok5) {
+	if !(ok0 && ok1 && ok2 && ok3 && ok4 && ok5) {
 		return rbcs.Overflow
 	}
-	source.Balance, source.Sent = balance, sent
+	source.Balance, source.Held, source.Sent = balance, held, sent
 	destination.Balance, destination.Received = credited, received
+	d.Status = rbcs.Posted
 	d.CommittedAt = latest(d.CommittedAt, source.UpdatedAt, destination.UpdatedAt)
 	d.Source = source.change(d.CommittedAt)
 	d.Destination = destination.change(d.CommittedAt)
@@ -176,11 +225,17 @@ func lacks(a *Account, amount rbcs.Amount) (rbcs.Shortfall, bool) {
 	if !ok || usable.Cmp(amount) >= 0 { // past 38 digits it is more than any amount
 		return rbcs.Shortfall{}, false
 	}
-	short, ok := amount.Sub(usable)
-	if !ok { // an overdraft that was cut left usable far below zero
-		short = rbcs.MaxAmount()
+	return rbcs.Shortfall{Available: available, Overdraft: a.Overdraft.Limit, Needed: amount, Short: missing(amount, usable)}, true
+}
+
+// missing returns needed − usable, or the largest amount where that has more
+// digits (an overdraft that was cut can leave usable far below zero).
+func missing(needed, usable rbcs.Amount) rbcs.Amount {
+	short, ok := needed.Sub(usable)
+	if !ok {
+		return rbcs.MaxAmount()
 	}
-	return rbcs.Shortfall{Available: available, Overdraft: a.Overdraft.Limit, Needed: amount, Short: short}, true
+	return short
 }
 
 // change counts one change of the account and returns its new state.

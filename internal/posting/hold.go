@@ -1,0 +1,158 @@
+package posting
+
+import (
+	"errors"
+
+	"rbcs"
+)
+
+// hold reserves the amount on the source. Only the source changes, but what
+// would keep the destination from receiving refuses the hold too.
+func (b *Batch) hold(d *Decision) rbcs.Code {
+	amount, ok := b.load(d)
+	if !ok {
+		return ""
+	}
+	if code := d.admissible(); code != "" {
+		return code
+	}
+	source := d.SourceAccount
+	if shortfall, short := lacks(source, amount); short {
+		d.Shortfall = shortfall
+		return rbcs.InsufficientFunds
+	}
+	return d.reserve(amount)
+}
+
+// reserve adds the amount to what the source holds; available stays in range too.
+func (d *Decision) reserve(amount rbcs.Amount) rbcs.Code {
+	source := d.SourceAccount
+	held, ok1 := source.Held.Add(amount)
+	_, ok2 := source.Balance.Sub(held)
+	if !ok1 || !ok2 {
+		return rbcs.Overflow
+	}
+	source.Held = held
+	d.Status = rbcs.Holding
+	d.CommittedAt = latest(d.CommittedAt, source.UpdatedAt, source.UpdatedAt)
+	d.Source = source.change(d.CommittedAt)
+	return ""
+}
+
+// capture settles a hold by moving all or part of it; the rest is released. It
+// never lowers available, so that no limit is asked.
+func (b *Batch) capture(d *Decision) rbcs.Code {
+	hold, code := b.refer(d)
+	if code != "" {
+		return code
+	}
+	reserved := hold.Transaction.Amount.Units
+	amount, ok := d.part(reserved)
+	if !ok {
+		return ""
+	}
+	if code := d.admissible(); code != "" {
+		return code
+	}
+	if !b.open(d, hold) || b.due(hold) { // a due hold can only be released
+		return rbcs.HoldNotOpen
+	}
+	if amount.Cmp(reserved) > 0 {
+		d.Shortfall = rbcs.Shortfall{Available: reserved, Needed: amount, Short: missing(amount, reserved)}
+		return rbcs.AmountExceedsHold
+	}
+	if code := d.move(amount, reserved); code != "" {
+		return code
+	}
+	b.References[hold.Transaction.ID] = Reference{SettledBy: d.Transaction.ID}
+	return ""
+}
+
+// release settles a hold by giving all of it back. It works on frozen accounts
+// too: nothing leaves. The service's own release must wait until the hold is due.
+func (b *Batch) release(d *Decision) rbcs.Code {
+	hold, code := b.refer(d)
+	if code != "" {
+		return code
+	}
+	d.express(hold.Transaction.Amount.Units, d.SourceAccount.Currency)
+	if d.Transaction.Type == rbcs.Expiry && !b.due(hold) {
+		d.invalid("/original", errors.New("the hold is not due yet"))
+		return ""
+	}
+	if !b.open(d, hold) {
+		return rbcs.HoldNotOpen
+	}
+	source := d.SourceAccount
+	held, ok := source.Held.Sub(hold.Transaction.Amount.Units)
+	if !ok {
+		return rbcs.Overflow
+	}
+	source.Held = held
+	d.Status = rbcs.Posted
+	d.CommittedAt = latest(d.CommittedAt, source.UpdatedAt, source.UpdatedAt)
+	d.Source = source.change(d.CommittedAt)
+	b.References[hold.Transaction.ID] = Reference{SettledBy: d.Transaction.ID}
+	return ""
+}
+
+// refer finds the hold that a transaction settles, and gives the transaction
+// its accounts and currency.
+func (b *Batch) refer(d *Decision) (*rbcs.Result, rbcs.Code) {
+	hold := b.Recorded[d.Transaction.Original]
+	if hold == nil || hold.Transaction.Type != rbcs.Hold {
+		return nil, rbcs.HoldNotFound
+	}
+	if !b.follow(d, hold, hold.Transaction.Source, hold.Transaction.Destination) {
+		return nil, rbcs.HoldNotOpen
+	}
+	return hold, ""
+}
+
+// follow gives a transaction the accounts that follow from its original. It
+// reports false where they are not there: the original was rejected because they
+// do not exist, or it was committed after the submission was sent on its way
+// without them; then the decision fails, and the next submission will know them.
+func (b *Batch) follow(d *Decision, original *rbcs.Result, source, destination string) bool {
+	d.Transaction.Source, d.Transaction.Destination = source, destination
+	d.SourceAccount, d.DestinationAccount = b.Accounts[source], b.Accounts[destination]
+	if d.SourceAccount != nil && d.DestinationAccount != nil {
+		return true
+	}
+	if original.Status != rbcs.Rejected {
+		d.Err = &rbcs.Error{
+			Code:    rbcs.Unavailable,
+			Message: "the transaction " + original.Transaction.ID + " was committed just now; submit again",
+		}
+	}
+	return false
+}
+
+// part returns how much of what is left a transaction wants, all of it where it
+// does not say, and records it and the remainder; false where that is invalid.
+func (d *Decision) part(left rbcs.Amount) (rbcs.Amount, bool) {
+	c := d.SourceAccount.Currency
+	amount := left
+	if wanted := d.Transaction.Amount; !wanted.Units.IsZero() {
+		var err error
+		if amount, err = wanted.In(c.Decimals); err != nil {
+			d.invalid("/amount", rbcs.AmountFault(err, c))
+			return rbcs.Amount{}, false
+		}
+	}
+	d.express(amount, c)
+	d.Remainder, _ = left.Sub(amount) // both are positive
+	return amount, true
+}
+
+// open reports whether a hold waits to be settled, and notes who settled it.
+func (b *Batch) open(d *Decision, hold *rbcs.Result) bool {
+	d.SettledBy = b.References[hold.Transaction.ID].SettledBy
+	return hold.Status == rbcs.Holding && d.SettledBy == ""
+}
+
+// due reports whether a hold's time is over.
+func (b *Batch) due(hold *rbcs.Result) bool {
+	expires := hold.Transaction.ExpiresAt
+	return !expires.IsZero() && !b.Now.Before(expires)
+}

@@ -1,0 +1,43 @@
+package posting
+
+import "rbcs"
+
+// reverse moves all or part of a posted transfer or capture back. The account
+// that gives back keeps its limits like any other source: a reversal never
+// overrides an overdraft rule or a freeze. Of anything else nothing is reversible.
+func (b *Batch) reverse(d *Decision) rbcs.Code {
+	original := b.Recorded[d.Transaction.Original]
+	if original == nil {
+		d.Err = &rbcs.Error{Code: rbcs.NotFound, Message: "no transaction has the ID " + d.Transaction.Original}
+		return ""
+	}
+	if !b.follow(d, original, original.Transaction.Destination, original.Transaction.Source) {
+		return rbcs.AccountNotFound
+	}
+	reference := b.References[d.Transaction.Original]
+	var left rbcs.Amount
+	if original.Status == rbcs.Posted && (original.Transaction.Type == rbcs.Transfer || original.Transaction.Type == rbcs.Capture) {
+		left, _ = original.Transaction.Amount.Units.Sub(reference.Reversed) // never below zero
+	}
+	amount, ok := d.part(left)
+	if !ok {
+		return ""
+	}
+	if code := d.admissible(); code != "" {
+		return code
+	}
+	if shortfall, short := lacks(d.SourceAccount, amount); short {
+		d.Shortfall = shortfall
+		return rbcs.InsufficientFunds
+	}
+	if amount.Cmp(left) > 0 || amount.IsZero() {
+		d.Shortfall = rbcs.Shortfall{Available: left, Needed: amount, Short: missing(amount, left)}
+		return rbcs.AmountExceedsReversible
+	}
+	if code := d.move(amount, rbcs.Amount{}); code != "" {
+		return code
+	}
+	reference.Reversed, _ = reference.Reversed.Add(amount) // at most the original's amount
+	b.References[d.Transaction.Original] = reference
+	return ""
+}
