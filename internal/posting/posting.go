@@ -115,7 +115,7 @@ func (b *Batch) decide(t *rbcs.Transaction, d *Decision) {
 	default:
 		code = b.transfer(d)
 	}
-	if code != "" {
+	if code != "" && d.Err == nil {
 		d.Status, d.Code = rbcs.Rejected, code
 	}
 	if d.Transaction.Timestamp.IsZero() { // of a settlement: it happens when it is decided

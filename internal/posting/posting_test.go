@@ -74,6 +74,7 @@ func batch(accounts []*posting.Account, txs ...*rbcs.Transaction) *posting.Batch
 		Now:          now,
 		Accounts:     map[string]*posting.Account{},
 		Recorded:     map[string]*rbcs.Result{},
+		References:   map[string]posting.Reference{},
 		Transactions: txs,
 	}
 	for _, a := range accounts {
