@@ -113,8 +113,8 @@ func TestAdmissionIsBounded(t *testing.T) {
 			t.Helper()
 			s := submit(t.Context(), e, txs...)
 			var err *rbcs.Error
-			if !s.done || !errors.As(s.err, &err) || err.Code != want || (err.RetryAfter > 0) != wantRetry {
-				t.Errorf("done %v with %v, want %v", s.done, s.err, want)
+			if !s.done() || !errors.As(s.err, &err) || err.Code != want || (err.RetryAfter > 0) != wantRetry {
+				t.Errorf("done %v with %v, want %v", s.done(), s.err, want)
 			}
 		}
 		large := func(id string, size int) *rbcs.Transaction {
@@ -160,8 +160,8 @@ func TestContextThatEnds(t *testing.T) {
 		for s, want := range map[*submission]rbcs.Code{
 			admitted: rbcs.OutcomeUnknown, queued: rbcs.OutcomeUnknown, late: rbcs.Unavailable,
 		} {
-			if !s.done || s.results != nil || rbcs.CodeOf(s.err) != want || !errors.Is(s.err, context.Canceled) {
-				t.Errorf("done %v with %v, want %v", s.done, s.err, want)
+			if !s.done() || s.results != nil || rbcs.CodeOf(s.err) != want || !errors.Is(s.err, context.Canceled) {
+				t.Errorf("done %v with %v, want %v", s.done(), s.err, want)
 			}
 		}
 		stop(t, e)

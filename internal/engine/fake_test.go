@@ -226,23 +226,33 @@ func series(prefix string, n int) []*rbcs.Transaction {
 }
 
 // submission is a Submit that runs in its own goroutine.
+// What it returned may be read only when it is done.
 type submission struct {
-	txs     []*rbcs.Transaction
-	results []rbcs.Result
-	err     error
-	after   time.Duration
-	done    bool
+	txs      []*rbcs.Transaction
+	results  []rbcs.Result
+	err      error
+	after    time.Duration
+	returned chan struct{}
+}
+
+func (s *submission) done() bool {
+	select {
+	case <-s.returned:
+		return true
+	default:
+		return false
+	}
 }
 
 // submit starts a Submit, and returns when it waits or is done.
 // It must be called in a synctest bubble.
 func submit(ctx context.Context, e *engine.Engine, txs ...*rbcs.Transaction) *submission {
-	s := &submission{txs: txs}
+	s := &submission{txs: txs, returned: make(chan struct{})}
 	begin := time.Now()
 	go func() {
 		s.results, s.err = e.Submit(ctx, s.txs)
 		s.after = time.Since(begin)
-		s.done = true
+		close(s.returned)
 	}()
 	synctest.Wait()
 	return s
@@ -263,8 +273,12 @@ func (s *submission) codes() []rbcs.Code {
 func (s *submission) want(t *testing.T, code rbcs.Code) {
 	t.Helper()
 	synctest.Wait()
-	if !s.done || s.err != nil || len(s.results) != len(s.txs) {
-		t.Errorf("done %v, error %v, %d results for %d transactions", s.done, s.err, len(s.results), len(s.txs))
+	if !s.done() {
+		t.Error("a submission without an answer")
+		return
+	}
+	if s.err != nil || len(s.results) != len(s.txs) {
+		t.Errorf("error %v, %d results for %d transactions", s.err, len(s.results), len(s.txs))
 		return
 	}
 	for i, r := range s.results {
