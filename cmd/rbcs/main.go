@@ -35,6 +35,12 @@ type Main struct {
 type cli struct {
 	Config  string           `help:"Read flags from this YAML file: a key per flag (store: …), or per command and flag (serve: {store: …}). The command line and the environment win." placeholder:"FILE"`
 	Version kong.VersionFlag `env:"-" help:"Print the version and exit."`
+
+	Serve  ServeCmd  `cmd:"" help:"Run the balance service."`
+	Verify VerifyCmd `cmd:"" help:"Audit a store: replay every account and compare."`
+
+	Account AccountCmd `cmd:"" help:"Create, show and change accounts."`
+	Tx      TxCmd      `cmd:"" help:"Submit and show transactions."`
 }
 
 // Exit codes.

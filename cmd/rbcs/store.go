@@ -1,10 +1,15 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"regexp"
 	"strings"
+
+	"rbcs"
+	"rbcs/internal/sqlite"
 )
 
 // StoreName is a value of --store: sqlite:FILE or postgres://….
@@ -33,6 +38,31 @@ func (s StoreName) Path() string { return strings.TrimPrefix(string(s), "sqlite:
 
 // String returns the name without its password.
 func (s StoreName) String() string { return redact(string(s)) }
+
+// storeOptions says how a store is opened.
+type storeOptions struct {
+	instance string // what is recorded with every commit
+	readOnly bool   // on SQLite: beside a service that has the file open
+	migrate  bool   // on PostgreSQL: bring the schema up to date first
+	inFlight int    // commits at a time
+	logger   *slog.Logger
+}
+
+// openStore opens what --store names.
+func openStore(ctx context.Context, name StoreName, o storeOptions) (rbcs.Store, error) {
+	store, err := openNamed(ctx, name, o)
+	if err != nil {
+		return nil, fmt.Errorf("--store %s: %w", name, err)
+	}
+	return store, nil
+}
+
+func openNamed(ctx context.Context, name StoreName, o storeOptions) (rbcs.Store, error) {
+	if name.Postgres() {
+		return nil, errors.New("PostgreSQL is not there yet")
+	}
+	return sqlite.Open(ctx, name.Path(), sqlite.Options{Instance: o.instance, Logger: o.logger, ReadOnly: o.readOnly})
+}
 
 // secrets matches passwords in URLs and in key=value connection strings.
 var secrets = regexp.MustCompile(`(://[^/?#@\s:]*:)\S*@|\b((?:ssl)?password=)('[^']*'|[^\s&"']*)`)

@@ -1,0 +1,171 @@
+package main
+
+import (
+	"context"
+	"io"
+	"net"
+	"net/http"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"rbcs"
+)
+
+// start starts a service on a free port, which ends with the test.
+func start(t *testing.T, cfg ServeCmd) *server {
+	t.Helper()
+	if cfg.Store == "" {
+		cfg.Store = sqliteStore(t)
+	}
+	cfg.Listen, cfg.LogLevel = "127.0.0.1:0", "error"
+	s, err := startServer(t.Context(), cfg, &Main{Stdout: io.Discard, Stderr: io.Discard})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { stop(t, s) })
+	return s
+}
+
+func stop(t *testing.T, s *server) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	if err := s.Stop(ctx); err != nil {
+		t.Error(err)
+	}
+}
+
+func sqliteStore(t *testing.T) StoreName {
+	t.Helper()
+	return StoreName("sqlite:" + filepath.Join(t.TempDir(), "rbcs.db"))
+}
+
+// status returns what a GET is answered with, 0 where nobody answers.
+func status(url string) int {
+	response, err := http.Get(url)
+	if err != nil {
+		return 0
+	}
+	_ = response.Body.Close()
+	return response.StatusCode
+}
+
+func TestServeUntilTheContextEnds(t *testing.T) {
+	t.Cleanup(func() {
+		http.DefaultClient.CloseIdleConnections()
+		goleak.VerifyNone(t)
+	})
+	listener, err := net.Listen("tcp", "127.0.0.1:0") // a port that is free again in a moment
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := listener.Addr().String()
+	if err := listener.Close(); err != nil {
+		t.Fatal(err)
+	}
+	ctx, interrupt := context.WithCancel(t.Context())
+	defer interrupt()
+	var stderr strings.Builder
+	m := Main{Stdout: io.Discard, Stderr: &stderr}
+	done := make(chan int)
+	go func() {
+		done <- m.Run(ctx, []string{"serve", "--listen", address, "--store", string(sqliteStore(t)), "--currencies", "BTC=8", "--debug-listen", "127.0.0.1:0"})
+	}()
+	for status("http://"+address+"/readyz") != http.StatusOK {
+		select {
+		case code := <-done:
+			t.Fatalf("serve ended with %d: %s", code, stderr.String())
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+	run(t, "account", "create", "alice", "--currency", "BTC", "--url", "http://"+address).check(t, exitDone)
+	interrupt()
+	if code := <-done; code != exitDone {
+		t.Errorf("exit code %d: %s", code, stderr.String())
+	}
+	if got := status("http://" + address + "/readyz"); got != 0 {
+		t.Errorf("the port still answers with %d", got)
+	}
+}
+
+func TestServeRefuses(t *testing.T) {
+	running := start(t, ServeCmd{Currencies: []rbcs.Currency{{Code: "BTC", Decimals: 8}}})
+	free := "127.0.0.1:0"
+	for name, test := range map[string]struct {
+		code  int
+		args  []string
+		words []string
+	}{
+		"address in use":     {exitFailed, []string{"--listen", running.listener.Addr().String()}, []string{"in use", "--listen"}},
+		"debug in use":       {exitFailed, []string{"--listen", free, "--debug-listen", running.listener.Addr().String()}, []string{"in use", "--debug-listen"}},
+		"no such host":       {exitFailed, []string{"--listen", "192.0.2.1:80"}, []string{"192.0.2.1:80"}},
+		"store in use":       {exitFailed, []string{"--listen", free, "--store", string(running.cfg.Store)}, []string{"another rbcs"}},
+		"no such folder":     {exitFailed, []string{"--listen", free, "--store", "sqlite:nosuch/rbcs.db"}, []string{"nosuch/rbcs.db"}},
+		"no port":            {exitUsage, []string{"--listen", "localhost"}, []string{"HOST:PORT"}},
+		"public profiles":    {exitUsage, []string{"--debug-listen", ":6060"}, []string{"loopback"}},
+		"no batch":           {exitUsage, []string{"--max-batch", "0"}, []string{"--max-batch"}},
+		"two writers":        {exitUsage, []string{"--in-flight", "2"}, []string{"--in-flight", "SQLite"}},
+		"no time to drain":   {exitUsage, []string{"--drain-timeout", "0s"}, []string{"--drain-timeout"}},
+		"no decimals":        {exitUsage, []string{"--currencies", "BTC"}, []string{"--currencies", "BTC=8"}},
+		"other ISO decimals": {exitUsage, []string{"--currencies", "USD=3"}, []string{"--currencies", "USD"}},
+		"log level":          {exitUsage, []string{"--log-level", "loud"}, []string{"--log-level"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			args := append([]string{"serve", "--store", string(sqliteStore(t))}, test.args...)
+			run(t, args...).check(t, test.code, test.words...)
+		})
+	}
+}
+
+// TestCurrenciesStayAsDeclared restarts a service with other declarations.
+func TestCurrenciesStayAsDeclared(t *testing.T) {
+	store := sqliteStore(t)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	first := start(t, ServeCmd{Store: store, Currencies: []rbcs.Currency{{Code: "BTC", Decimals: 8}}})
+	if err := first.Stop(ctx); err != nil {
+		t.Fatal(err)
+	}
+	run(t, "serve", "--listen", "127.0.0.1:0", "--store", string(store), "--currencies", "BTC=6").
+		check(t, exitFailed, "--currencies", "BTC")
+
+	again := start(t, ServeCmd{Store: store}) // what is in the database is known without the flag
+	run(t, "account", "create", "alice", "--currency", "BTC", "--url", again.URL()).check(t, exitDone)
+}
+
+func TestStopTwice(t *testing.T) {
+	s := start(t, ServeCmd{}) // the clean-up stops it again
+	stop(t, s)
+}
+
+func TestReadinessFailsFirst(t *testing.T) {
+	s := start(t, ServeCmd{DrainDelay: time.Second})
+	stopped := make(chan error)
+	go func() { stopped <- s.Stop(t.Context()) }()
+	for status(s.URL()+"/readyz") != http.StatusServiceUnavailable {
+		select {
+		case <-stopped:
+			t.Fatal("the service stopped before readiness failed")
+		case <-time.After(5 * time.Millisecond):
+		}
+	}
+	// It is still there for those who have not noticed.
+	run(t, "account", "create", "late", "--currency", "USD", "--url", s.URL()).check(t, exitDone)
+	if err := <-stopped; err != nil {
+		t.Error(err)
+	}
+}
+
+func TestLoopback(t *testing.T) {
+	for address, want := range map[string]bool{
+		"127.0.0.1:80": true, "[::1]:80": true, "localhost:80": true, ":80": false, "0.0.0.0:80": false, "10.0.0.1:80": false, "x": false,
+	} {
+		if got := loopback(address); got != want {
+			t.Errorf("loopback(%q) = %t", address, got)
+		}
+	}
+}
