@@ -164,16 +164,17 @@ func encode(v any) []byte {
 
 func sendJSON(w http.ResponseWriter, status int, v any) { send(w, status, jsonType, encode(v)) }
 
-type accountPath struct {
+// AccountPath names an account.
+type AccountPath struct {
 	Number string `path:"number" maxLength:"64" doc:"The account's number."`
 }
 
 // check refuses what cannot be a number, before a store sees it.
-func (p accountPath) check(f *faults) { f.check("/number", rbcs.ValidateNumber(p.Number)) }
+func (p AccountPath) check(f *faults) { f.check("/number", rbcs.ValidateNumber(p.Number)) }
 
 type accountOutput struct{ Body Account }
 
-func (s *server) getAccount(ctx context.Context, in *accountPath) (*accountOutput, error) {
+func (s *server) getAccount(ctx context.Context, in *AccountPath) (*accountOutput, error) {
 	var faults faults
 	if in.check(&faults); faults != nil {
 		return nil, s.refuse(ctx, faults.err())
@@ -189,7 +190,7 @@ type listAccountsInput struct {
 	Prefix   string `query:"prefix" doc:"Numbers that begin with this." example:"acme:"`
 	Currency string `query:"currency" doc:"A currency's code."`
 	Status   string `query:"status" enum:"open,frozen,closed" doc:"The accounts' status."`
-	page
+	Page
 }
 
 type accountListOutput struct{ Body AccountList }
@@ -225,7 +226,7 @@ func (s *server) listAccounts(ctx context.Context, in *listAccountsInput) (*acco
 }
 
 type balanceInput struct {
-	accountPath
+	AccountPath
 	Consistency string `query:"consistency" enum:"strong" doc:"strong: do not answer from a cache."`
 	MinVersion  int64  `query:"min_version" minimum:"0" doc:"Refuse with version_not_reached below this version."`
 	At          string `query:"at" doc:"The moment of commit that is asked for. RFC 3339 with its zone."`
@@ -271,11 +272,11 @@ func (s *server) balance(ctx context.Context, number string, at, now time.Time) 
 }
 
 type historyInput struct {
-	accountPath
+	AccountPath
 	From  string `query:"from" doc:"Committed at this time or later. RFC 3339 with its zone."`
 	To    string `query:"to" doc:"Committed before this time."`
 	Order string `query:"order" enum:"asc,desc" default:"asc" doc:"asc: the oldest first."`
-	page
+	Page
 }
 
 type historyOutput struct{ Body EntryList }

@@ -163,10 +163,11 @@ type members uint
 func (m members) has(i int) bool { return m&(1<<i) != 0 }
 
 // object reads an object. It calls read with the index of each known name;
-// what is unknown or stands twice is a fault.
+// what is unknown or stands twice is a fault. Where it is no object at all, that
+// is the one fault, and nothing counts as missing.
 func (d *decoder) object(what string, names []string, read func(name int) error) (members, error) {
 	if d.in.Next() != jx.Object {
-		return 0, d.wrongType("", what+" is an object")
+		return ^members(0), d.wrongType("", what+" is an object")
 	}
 	it, err := d.in.ObjIter()
 	if err != nil {

@@ -19,7 +19,7 @@ func humaConfig(version string) huma.Config {
 	config.OpenAPIPath, config.DocsPath, config.SchemasPath = "", "", ""
 	config.CreateHooks = nil // no $schema member in answers
 	config.RejectUnknownQueryParameters = true
-	config.Formats = map[string]huma.Format{jsonType: huma.DefaultJSONFormat}
+	config.Formats = huma.DefaultFormats
 	return config
 }
 

@@ -11,8 +11,8 @@ import (
 	"rbcs"
 )
 
-// page is what every list takes.
-type page struct {
+// Page is what every list takes. (huma finds embedded structs only where they are exported.).
+type Page struct {
 	Limit  int    `query:"limit" minimum:"1" maximum:"1000" default:"100" doc:"At most so many."`
 	Cursor string `query:"cursor" maxLength:"128" doc:"The next_cursor of the page before."`
 }

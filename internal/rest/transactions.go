@@ -207,7 +207,7 @@ type listTransactionsInput struct {
 	Status  string `query:"status" enum:"posted,rejected" doc:"What became of them."`
 	From    string `query:"from" doc:"Committed at this time or later. RFC 3339 with its zone."`
 	To      string `query:"to" doc:"Committed before this time."`
-	page
+	Page
 }
 
 type transactionListOutput struct{ Body TransactionList }
