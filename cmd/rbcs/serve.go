@@ -26,6 +26,7 @@ type ServeCmd struct {
 	DrainDelay   time.Duration `placeholder:"TIME" default:"0s" help:"How long to go on after readiness fails, so that load balancers notice (${default})."`
 	DrainTimeout time.Duration `placeholder:"TIME" default:"30s" help:"How long to wait for requests in flight at the end (${default})."`
 	LogLevel     string        `placeholder:"LEVEL" default:"info" enum:"debug,info,warn,error" help:"Least level that is logged: debug, info, warn or error (${default})."`
+	LogFormat    string        `placeholder:"FORMAT" default:"auto" enum:"auto,text,json" help:"Format of the log on standard error: text, json, or auto: text on a terminal, else json (${default})."`
 	DebugListen  string        `placeholder:"HOST:PORT" help:"Address of Go's profiles under /debug/pprof/, on a loopback interface only. Off by default."`
 }
 

@@ -35,7 +35,7 @@ type server struct {
 // startServer starts the service and returns once it accepts connections. The
 // caller stops it, also where ctx ends: ctx bounds the start only.
 func startServer(ctx context.Context, cfg ServeCmd, m *Main) (_ *server, err error) {
-	logger, err := telemetry.NewLogger(m.Stderr, cmp.Or(cfg.LogLevel, "info"))
+	logger, err := telemetry.NewLogger(m.Stderr, cmp.Or(cfg.LogLevel, "info"), cmp.Or(cfg.LogFormat, "auto"))
 	if err != nil {
 		return nil, err
 	}
