@@ -238,7 +238,7 @@ func TestImpatientStopAnswersEverybody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := &fakeStore{script: func(int, []*rbcs.Transaction) fault { return deaf }}
 		e := newEngine(t, store, engine.Config{MaxBatch: 2, Logger: quiet})
-		flying := submit(t.Context(), e, series("flying", 2)...)
+		flying := submit(t.Context(), e, series("flying", 1)...)
 		queued := submit(t.Context(), e, series("queued", 3)...)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
@@ -260,6 +260,25 @@ func TestImpatientStopAnswersEverybody(t *testing.T) {
 		}
 		if store.calls != 1 {
 			t.Errorf("the interrupted batch was tried %d times", store.calls)
+		}
+	})
+}
+
+// What an impatient Stop answered stays as it is, though the store succeeds later.
+func TestImpatientStopHasTheLastWord(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &fakeStore{script: func(int, []*rbcs.Transaction) fault { return deaf }}
+		e := newEngine(t, store, engine.Config{MaxBatch: 2, Logger: quiet})
+		s := submit(t.Context(), e, series("s", 4)...)
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		if err := e.Stop(ctx); err == nil {
+			t.Error("Stop reports success")
+		}
+		stop(t, e)
+		want := []rbcs.Code{rbcs.OutcomeUnknown, rbcs.OutcomeUnknown, rbcs.Unavailable, rbcs.Unavailable}
+		if codes := s.codes(); !slices.Equal(codes, want) || !store.has("s0") || store.has("s2") {
+			t.Errorf("codes %q, want %q; the store has %d", codes, want, len(store.decided))
 		}
 	})
 }

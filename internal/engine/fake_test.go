@@ -32,16 +32,13 @@ const (
 	bareAfter           // an error that the contract does not name, took effect
 	broken              // Internal, no effect
 	timeoutBefore       // waits until its context ends, then OutcomeUnknown, no effect
-	deaf                // as timeoutBefore, but does not look at its context for a minute
+	deaf                // does not look at its context, and succeeds after a minute
 	faults              // how many there are
 )
 
-// ambiguous reports whether the engine cannot know that nothing was recorded.
-func (f fault) ambiguous() bool { return f != none && f != refused && f != broken }
-
 // retried reports whether the same batch is to be tried again.
 func (f fault) retried() bool {
-	return f == refused || f == lostBefore || f == lostAfter || f == timeoutBefore || f == deaf
+	return f == refused || f == lostBefore || f == lostAfter || f == timeoutBefore
 }
 
 // fakeStore keeps the contract of rbcs.Committer in memory, except where script
@@ -84,7 +81,7 @@ func (s *fakeStore) Commit(ctx context.Context, batch []*rbcs.Transaction) ([]rb
 	switch fault {
 	case refused:
 		return nil, rbcs.Errorf(rbcs.Unavailable, "the database is away")
-	case lostBefore, timeoutBefore, deaf:
+	case lostBefore, timeoutBefore:
 		return nil, rbcs.Errorf(rbcs.OutcomeUnknown, "the connection was lost")
 	case panicBefore:
 		panic("before")
@@ -258,8 +255,10 @@ func submit(ctx context.Context, e *engine.Engine, txs ...*rbcs.Transaction) *su
 	return s
 }
 
-// codes returns the codes of the results' errors, "" for a result without one.
+// codes waits for the results and returns the codes of their errors, "" for a
+// result without one.
 func (s *submission) codes() []rbcs.Code {
+	<-s.returned
 	codes := make([]rbcs.Code, len(s.results))
 	for i, r := range s.results {
 		if r.Err != nil {
