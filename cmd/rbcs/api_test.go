@@ -45,26 +45,29 @@ func TestAccountsAndTransactions(t *testing.T) {
 	s.api(t, "tx", "submit", "acme:1", "bank", "20", "--id", "two").check(t, exitFailed, "insufficient_funds", "7.66")
 	s.api(t, "tx", "submit", "acme:1", "bank", "1.234").check(t, exitFailed, "currency")
 
-	for command, want := range map[string][]string{
-		"account get acme:1":                               {"owner", "Ann", "12.34", "open"},
-		"account list --prefix acme:":                      {"acme:1", "12.34"},
-		"account list --status frozen":                     {"NUMBER"},
-		"account balance acme:1 --strong --min-version 1":  {"12.34 USD", "store"},
-		"account balance acme:1 --at 2020-01-01T00:00:00Z": {"0.00 USD"},
-		"account history acme:1":                           {"12.34", "one", "bank"},
-		"account history bank --oldest --from 2026-01-01":  {"-12.34", "acme:1"},
-		"tx get one":                                     {"posted", "12.34 USD", "first", "then 12.34, version 1"},
-		"tx get two":                                     {"rejected", "insufficient_funds"},
-		"tx list --account acme:1":                       {"one", "two", "rejected: insufficient_funds"},
-		"tx list --status posted":                        {"one"},
-		"account set acme:1 --status frozen":             {"frozen"},
-		"account set acme:1 --overdraft 5.00":            {"5.00"},
-		"account set acme:1 --status open --metadata {}": {"open"},
+	for _, test := range []struct {
+		command string
+		want    []string
+	}{
+		{"account get acme:1", []string{"owner", "Ann", "12.34", "open"}},
+		{"account list --prefix acme:", []string{"acme:1", "12.34"}},
+		{"account list --status frozen", []string{"NUMBER"}},
+		{"account balance acme:1 --strong --min-version 1", []string{"12.34 USD", "store"}},
+		{"account balance acme:1 --at 2020-01-01T00:00:00Z", []string{"0.00 USD"}},
+		{"account history acme:1", []string{"12.34", "one", "bank"}},
+		{"account history bank --oldest --from 2026-01-01", []string{"-12.34", "acme:1"}},
+		{"tx get one", []string{"posted", "12.34 USD", "first", "then 12.34, version 1"}},
+		{"tx get two", []string{"rejected", "insufficient_funds"}},
+		{"tx list --account acme:1", []string{"one", "two", "rejected: insufficient_funds"}},
+		{"tx list --status posted", []string{"one"}},
+		{"account set acme:1 --status frozen", []string{"frozen"}},
+		{"account set acme:1 --overdraft 5.00", []string{"5.00"}},
+		{"account set acme:1 --status open --metadata {}", []string{"open"}},
 	} {
-		got := s.ok(t, strings.Fields(command)...)
-		for _, word := range want {
+		got := s.ok(t, strings.Fields(test.command)...)
+		for _, word := range test.want {
 			if !strings.Contains(got, word) {
-				t.Errorf("%s does not show %q:\n%s", command, word, got)
+				t.Errorf("%s does not show %q:\n%s", test.command, word, got)
 			}
 		}
 	}

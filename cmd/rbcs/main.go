@@ -15,6 +15,8 @@ import (
 	"syscall"
 
 	"github.com/alecthomas/kong"
+
+	"rbcs"
 )
 
 func main() {
@@ -36,8 +38,9 @@ type cli struct {
 	Config  string           `help:"Read flags from this YAML file: a key per flag (store: …), or per command and flag (serve: {store: …}). The command line and the environment win." placeholder:"FILE"`
 	Version kong.VersionFlag `env:"-" help:"Print the version and exit."`
 
-	Serve  ServeCmd  `cmd:"" help:"Run the balance service."`
-	Verify VerifyCmd `cmd:"" help:"Audit a store: replay every account and compare."`
+	Serve   ServeCmd   `cmd:"" help:"Run the balance service."`
+	Migrate MigrateCmd `cmd:"" help:"Bring the schema of a store up to date."`
+	Verify  VerifyCmd  `cmd:"" help:"Audit a store: replay every account and compare."`
 
 	Account AccountCmd `cmd:"" help:"Create, show and change accounts."`
 	Tx      TxCmd      `cmd:"" help:"Submit and show transactions."`
@@ -118,7 +121,7 @@ const helpWidth = 100
 // fail prints the one line that says what went wrong.
 func (m *Main) fail(err error) {
 	message := err.Error()
-	if errors.Is(err, context.Canceled) {
+	if errors.Is(err, context.Canceled) && rbcs.CodeOf(err) != rbcs.OutcomeUnknown {
 		message = "interrupted"
 	}
 	fmt.Fprintln(m.Stderr, "rbcs:", redact(strings.ReplaceAll(message, "\n", "; ")))

@@ -13,6 +13,7 @@ import (
 	"go.uber.org/goleak"
 
 	"rbcs"
+	"rbcs/internal/rest"
 )
 
 // start starts a service on a free port, which ends with the test.
@@ -157,6 +158,56 @@ func TestReadinessFailsFirst(t *testing.T) {
 	run(t, "account", "create", "late", "--currency", "USD", "--url", s.URL()).check(t, exitDone)
 	if err := <-stopped; err != nil {
 		t.Error(err)
+	}
+}
+
+// stuck is a store that never commits.
+type stuck struct{ rbcs.Store }
+
+func (stuck) Commit(ctx context.Context, _ []*rbcs.Transaction) ([]rbcs.Result, error) {
+	<-ctx.Done()
+	return nil, rbcs.Errorf(rbcs.OutcomeUnknown, "the commit was interrupted: %w", ctx.Err())
+}
+
+// TestImpatientStopAnswersEveryone stops a service whose database hangs: who
+// waits is told that the outcome is unknown, rather than nothing.
+func TestImpatientStopAnswersEveryone(t *testing.T) {
+	s := start(t, ServeCmd{})
+	for _, number := range []string{"bank", "alice"} {
+		s.ok(t, "account", "create", number, "--currency", "USD", "--overdraft", "unlimited")
+	}
+	hung := &server{logger: s.logger, store: stuck{s.store}, failed: make(chan error, 2)}
+	handler, err := hung.wire(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if hung.listener, err = listen("127.0.0.1:0", "--listen"); err != nil {
+		t.Fatal(err)
+	}
+	hung.http = rest.NewServer(handler, s.logger)
+	go hung.serve(hung.http, hung.listener)
+
+	answer := make(chan string)
+	go func() {
+		body := `{"id":"1","source":"bank","destination":"alice","amount":"1.00","timestamp":"2026-01-02T03:04:05Z"}`
+		response, err := http.Post(hung.URL()+"/v1/transactions", "application/json", strings.NewReader(body))
+		if err != nil {
+			answer <- err.Error()
+			return
+		}
+		text, _ := io.ReadAll(response.Body)
+		answer <- response.Status + string(text)
+	}()
+	for hung.engine.Stats().InFlight == 0 {
+		<-time.After(time.Millisecond)
+	}
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := hung.Stop(ended); err == nil {
+		t.Error("Stop does not tell that it has given up")
+	}
+	if got := <-answer; !strings.HasPrefix(got, "503") || !strings.Contains(got, "outcome_unknown") {
+		t.Errorf("the client was answered with %s", got)
 	}
 }
 

@@ -170,7 +170,7 @@ func (s *server) Wait(ctx context.Context) error {
 // Stop ends the service in the order in which nobody is left waiting: readiness
 // fails, then transactions are refused, those that were admitted are committed
 // and answered, requests in flight end, the store closes. When ctx ends first,
-// what is left is answered as unknown and connections are cut.
+// what is left is answered as not attempted or unknown.
 func (s *server) Stop(ctx context.Context) error {
 	s.draining.Store(true)
 	s.logger.InfoContext(ctx, "stopping", "pending", s.engine.Stats().Pending)
@@ -181,7 +181,9 @@ func (s *server) Stop(ctx context.Context) error {
 		}
 	}
 	err := s.engine.Stop(ctx)
-	if httpErr := s.http.Shutdown(ctx); httpErr != nil {
+	flush, cancel := atLeast(ctx, flushTimeout)
+	defer cancel()
+	if httpErr := s.http.Shutdown(flush); httpErr != nil {
 		err = errors.Join(err, fmt.Errorf("requests were still in flight: %w", httpErr), s.http.Close())
 	}
 	err = errors.Join(err, s.close())
@@ -211,6 +213,19 @@ func (s *server) close() error {
 		errs = append(errs, s.store.Close())
 	}
 	return errors.Join(errs...)
+}
+
+// flushTimeout is how long answers may take to be written, also when the time to
+// stop is over: it is what tells clients what became of their money.
+const flushTimeout = 5 * time.Second
+
+// atLeast returns ctx, or one that lasts so much longer if ctx has less left.
+func atLeast(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
+	deadline, bounded := ctx.Deadline()
+	if ctx.Err() == nil && (!bounded || time.Until(deadline) > d) {
+		return ctx, func() {}
+	}
+	return context.WithTimeout(context.WithoutCancel(ctx), d)
 }
 
 // abortTimeout is how long commits that were interrupted may take to return.

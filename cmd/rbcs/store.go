@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"rbcs"
+	"rbcs/internal/postgres"
 	"rbcs/internal/sqlite"
 )
 
@@ -58,11 +59,23 @@ func openStore(ctx context.Context, name StoreName, o storeOptions) (rbcs.Store,
 }
 
 func openNamed(ctx context.Context, name StoreName, o storeOptions) (rbcs.Store, error) {
-	if name.Postgres() {
-		return nil, errors.New("PostgreSQL is not there yet")
+	if !name.Postgres() {
+		return sqlite.Open(ctx, name.Path(), sqlite.Options{Instance: o.instance, Logger: o.logger, ReadOnly: o.readOnly})
 	}
-	return sqlite.Open(ctx, name.Path(), sqlite.Options{Instance: o.instance, Logger: o.logger, ReadOnly: o.readOnly})
+	if o.migrate {
+		if err := postgres.Migrate(ctx, string(name), postgres.MigrateOptions{Logger: o.logger}); err != nil {
+			return nil, err
+		}
+	}
+	opts := postgres.Options{Instance: o.instance, Logger: o.logger}
+	if !strings.Contains(string(name), "pool_max_conns") {
+		opts.MaxConns = int32(o.inFlight) + readConns
+	}
+	return postgres.Open(ctx, string(name), opts)
 }
+
+// readConns is how many connections reads have beside those of the commits.
+const readConns = 6
 
 // secrets matches passwords in URLs and in key=value connection strings.
 var secrets = regexp.MustCompile(`(://[^/?#@\s:]*:)\S*@|\b((?:ssl)?password=)('[^']*'|[^\s&"']*)`)
