@@ -71,8 +71,9 @@ func (c *Client) do(ctx context.Context, p *pace, req *request) (*response, *Err
 // attempt may have been carried out and the later one says only that it was not
 // carried out itself, the outcome remains unknown.
 func inDoubt(earlier, later *Error) *Error {
-	if earlier != nil && earlier.Code == rbcs.OutcomeUnknown && later.Retryable() {
+	if earlier != nil && earlier.Code == rbcs.OutcomeUnknown && later.Retryable() && later.Code != rbcs.OutcomeUnknown {
 		later.Code = rbcs.OutcomeUnknown
+		later.Message = "an earlier attempt may have done it, and then: " + later.Message
 	}
 	return later
 }
