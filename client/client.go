@@ -25,7 +25,7 @@ type Option func(*Client)
 
 // WithHTTPClient makes the client send its requests through h, of which it
 // takes a copy: for another transport, a proxy, or TLS with certificates of
-// one's own.
+// one's own. Redirects are not followed, whatever h says.
 func WithHTTPClient(h *http.Client) Option { return func(c *Client) { c.http = *h } }
 
 // WithRetry sets how failed requests are tried again.
