@@ -152,21 +152,24 @@ func pause() { <-time.After(5 * time.Millisecond) }
 // the one that was told, and the balances what they sum to.
 func (l *ledger) check(t *testing.T, url string) {
 	t.Helper()
-	balances, versions := map[string]int64{}, map[string]int64{}
+	var all sync.WaitGroup
+	jobs := make(chan transaction)
+	for range clients {
+		all.Go(func() {
+			for tx := range jobs {
+				l.checkOne(t, url, tx)
+			}
+		})
+	}
 	for _, tx := range l.sent {
-		a, err := post(url+"/v1/transactions", tx.json())
-		if err != nil {
-			t.Fatalf("%s: %v", tx.id, err)
-		}
-		o, ok := a.decided(t, tx.id)
-		if !ok {
-			t.Fatalf("%s: not decided: %d %s", tx.id, a.status, a.body)
-		}
-		if _, told := l.told[tx.id]; told && !a.replay {
-			t.Errorf("%s was acknowledged and then lost", tx.id)
-		}
-		l.acknowledge(t, o)
-		if o.Status == "posted" {
+		jobs <- tx
+	}
+	close(jobs)
+	all.Wait()
+
+	balances, versions := map[string]int64{}, map[string]int64{}
+	for _, o := range l.told {
+		if tx := l.sent[o.ID]; o.Status == "posted" {
 			balances[tx.source] -= tx.cents
 			balances[tx.destination] += tx.cents
 			versions[tx.source]++
@@ -184,4 +187,29 @@ func (l *ledger) check(t *testing.T, url string) {
 				number, account.Balance, account.Version, dollars(cents), versions[number])
 		}
 	}
+}
+
+func (l *ledger) checkOne(t *testing.T, url string, tx transaction) {
+	t.Helper()
+	a, err := post(url+"/v1/transactions", tx.json())
+	if err != nil {
+		t.Errorf("%s: %v", tx.id, err)
+		return
+	}
+	o, ok := a.decided(t, tx.id)
+	if !ok {
+		t.Errorf("%s: not decided: %d %s", tx.id, a.status, a.body)
+		return
+	}
+	if l.wasTold(tx.id) && !a.replay {
+		t.Errorf("%s was acknowledged and then lost", tx.id)
+	}
+	l.acknowledge(t, o)
+}
+
+func (l *ledger) wasTold(id string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	_, ok := l.told[id]
+	return ok
 }

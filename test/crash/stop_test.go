@@ -4,10 +4,12 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // TestStoppedUnderLoad sends SIGTERM to the service under load: everybody who
@@ -55,4 +57,19 @@ func TestStoppedUnderLoad(t *testing.T) {
 		t.Errorf("after SIGINT: %v", err)
 	}
 	verify(t, store)
+}
+
+// TestSecondSignalEndsAtOnce: whoever presses Ctrl-C twice does not want to wait.
+func TestSecondSignalEndsAtOnce(t *testing.T) {
+	p := serve(t, "--store", "sqlite:"+filepath.Join(t.TempDir(), "rbcs.db"), "--listen", "127.0.0.1:0", "--drain-delay", "10m")
+	p.signal(t, syscall.SIGINT)
+	for deadline := time.Now().Add(startTimeout); !strings.Contains(p.log.String(), `"stopping"`); pause() {
+		if time.Now().After(deadline) {
+			t.Fatal("the first signal does not stop the service")
+		}
+	}
+	p.signal(t, syscall.SIGINT)
+	if p.wait(t) == nil {
+		t.Error("a service that is cut short must not exit with 0")
+	}
 }

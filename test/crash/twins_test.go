@@ -22,7 +22,7 @@ func TestTwoInstances(t *testing.T) {
 
 	books := newLedger()
 	random := rand.New(rand.NewPCG(seed(t), 0))
-	list := make([]transaction, 1500)
+	list := make([]transaction, 1000)
 	for i := range list {
 		list[i] = randomTransaction(random, fmt.Sprintf("t%d", i))
 		books.send(list[i])
