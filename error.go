@@ -54,8 +54,9 @@ func (e *Error) Retryable() bool {
 	switch e.Code {
 	case Overloaded, Unavailable, OutcomeUnknown, VersionNotReached, Internal:
 		return true
+	default:
+		return false
 	}
-	return false
 }
 
 // CodeOf returns the code of the [Error] in err's chain, [Internal] where there

@@ -74,7 +74,8 @@ func ExampleClient_Submit() {
 		result, err := c.Submit(ctx, payment)
 		switch {
 		case err != nil: // no outcome is known: submit the same again later
-			log.Fatal(err)
+			fmt.Println(err)
+			return
 		case result.Status == rbcs.Rejected:
 			fmt.Println("no:", result.Detail)
 		default:
@@ -113,7 +114,8 @@ func ExampleClient_SubmitBatch() {
 		{ID: "b-3", Source: "alice", Destination: "bob", Amount: "0.001", Timestamp: now},
 	})
 	if err != nil {
-		log.Fatal(err)
+		fmt.Println(err)
+		return
 	}
 	for _, r := range results {
 		switch {
@@ -138,7 +140,8 @@ func ExampleClient_Balance() {
 
 	balance, err := c.Balance(ctx, "alice")
 	if err != nil {
-		log.Fatal(err)
+		fmt.Println(err)
+		return
 	}
 	fmt.Println(balance.Number, balance.Balance, balance.Currency)
 
@@ -157,11 +160,13 @@ func ExampleClient_History() {
 	if _, err := c.Submit(ctx, client.Transaction{
 		ID: "order-1", Source: "alice", Destination: "bob", Amount: "12.34", Timestamp: time.Now(),
 	}); err != nil {
-		log.Fatal(err)
+		fmt.Println(err)
+		return
 	}
 	for entry, err := range c.History(ctx, "alice", client.HistoryQuery{}) {
 		if err != nil {
-			log.Fatal(err)
+			fmt.Println(err)
+			return
 		}
 		fmt.Println(entry.ID, entry.Direction, entry.Change, entry.Balance)
 	}
