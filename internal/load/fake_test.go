@@ -32,7 +32,7 @@ type fakeAccount struct{ cents, version int64 }
 
 func (f *fake) start(t *testing.T) string {
 	t.Helper()
-	f.accounts, f.recorded = map[string]*fakeAccount{}, map[string]string{}
+	f.requests, f.accounts, f.recorded = 0, map[string]*fakeAccount{}, map[string]string{}
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /v1/accounts/batch", f.createAccounts)
 	mux.HandleFunc("GET /v1/accounts", f.list)
