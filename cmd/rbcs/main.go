@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -124,7 +125,19 @@ func (m *Main) fail(err error) {
 	if errors.Is(err, context.Canceled) && rbcs.CodeOf(err) != rbcs.OutcomeUnknown {
 		message = "interrupted"
 	}
-	fmt.Fprintln(m.Stderr, "rbcs:", redact(strings.ReplaceAll(message, "\n", "; ")))
+	fmt.Fprintln(m.Stderr, "rbcs:", redact(oneLine(message)))
+}
+
+// oneLine joins the lines of a message, each once: some libraries try several
+// addresses and say the same of all of them.
+func oneLine(message string) string {
+	var lines []string
+	for line := range strings.Lines(message) {
+		if line = strings.TrimSpace(line); line != "" && !slices.Contains(lines, line) {
+			lines = append(lines, line)
+		}
+	}
+	return strings.ReplaceAll(strings.Join(lines, "; "), ":; ", ": ")
 }
 
 // helpFor returns the arguments that explain the command of a parse error.

@@ -56,6 +56,7 @@ func TestWrongUsage(t *testing.T) {
 		"unknown flag":    {[]string{"serve", "--nosuch"}, []string{"--nosuch", "rbcs serve --help"}},
 		"unknown store":   {[]string{"verify", "--store", "mysql://h/d"}, []string{"--store", "mysql://h/d", "sqlite:FILE"}},
 		"secret in store": {[]string{"verify", "--store", "mysql://u:geheim@h/d"}, []string{"mysql://u:xxxxx@h/d"}},
+		"@ in password":   {[]string{"verify", "--store", "postgres://u:geheim@x@h/d"}, []string{"%40"}},
 		"no file":         {[]string{"verify", "--store", "sqlite:"}, []string{"sqlite:FILE"}},
 		"missing config":  {[]string{"serve", "--config", "nosuch.yaml"}, []string{"--config", "nosuch.yaml"}},
 	} {

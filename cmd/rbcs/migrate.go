@@ -26,6 +26,9 @@ Examples:
 
 // Run migrates the store.
 func (c *MigrateCmd) Run(ctx context.Context, m *Main) error {
+	if c.ServiceRole != "" && !c.Store.Postgres() {
+		return usagef("--service-role is for PostgreSQL: SQLite has no roles")
+	}
 	if err := c.migrate(ctx, m); err != nil {
 		return err
 	}
@@ -34,15 +37,16 @@ func (c *MigrateCmd) Run(ctx context.Context, m *Main) error {
 }
 
 func (c *MigrateCmd) migrate(ctx context.Context, m *Main) error {
-	if c.Store.Postgres() {
-		return postgres.Migrate(ctx, string(c.Store), postgres.MigrateOptions{ServiceRole: c.ServiceRole, Logger: m.quietLogger()})
+	if !c.Store.Postgres() {
+		store, err := openStore(ctx, c.Store, storeOptions{logger: m.quietLogger()}) // which migrates
+		if err != nil {
+			return err
+		}
+		return store.Close()
 	}
-	if c.ServiceRole != "" {
-		return usagef("--service-role is for PostgreSQL: SQLite has no roles")
-	}
-	store, err := openStore(ctx, c.Store, storeOptions{logger: m.quietLogger()}) // which migrates
+	err := postgres.Migrate(ctx, string(c.Store), postgres.MigrateOptions{ServiceRole: c.ServiceRole, Logger: m.quietLogger()})
 	if err != nil {
-		return err
+		return fmt.Errorf("--store %s: %w", c.Store, err)
 	}
-	return store.Close()
+	return nil
 }

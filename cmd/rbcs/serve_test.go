@@ -56,9 +56,10 @@ func status(url string) int {
 }
 
 func TestServeUntilTheContextEnds(t *testing.T) {
+	before := goleak.IgnoreCurrent() // what other tests have started
 	t.Cleanup(func() {
 		http.DefaultClient.CloseIdleConnections()
-		goleak.VerifyNone(t)
+		goleak.VerifyNone(t, before)
 	})
 	listener, err := net.Listen("tcp", "127.0.0.1:0") // a port that is free again in a moment
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"regexp"
 	"strings"
 
@@ -24,6 +25,9 @@ func (s *StoreName) UnmarshalText(text []byte) error {
 	}
 	if !strings.HasPrefix(name, "sqlite:") && !StoreName(name).Postgres() {
 		return fmt.Errorf("%q names no store: write sqlite:FILE or postgres://USER@HOST/DATABASE", redact(name))
+	}
+	if before, _, _ := strings.Cut(name, "?"); StoreName(name).Postgres() && strings.Count(before, "@") > 1 {
+		return errors.New("a @ inside a password is written %40 in a URL") // or half of it would be taken for the host, and printed
 	}
 	*s = StoreName(name)
 	return nil
@@ -60,6 +64,9 @@ func openStore(ctx context.Context, name StoreName, o storeOptions) (rbcs.Store,
 
 func openNamed(ctx context.Context, name StoreName, o storeOptions) (rbcs.Store, error) {
 	if !name.Postgres() {
+		if _, err := os.Stat(name.Path()); o.readOnly && err != nil {
+			return nil, err
+		}
 		return sqlite.Open(ctx, name.Path(), sqlite.Options{Instance: o.instance, Logger: o.logger, ReadOnly: o.readOnly})
 	}
 	if o.migrate {
