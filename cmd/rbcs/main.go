@@ -4,12 +4,14 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"os/signal"
+	"runtime"
 	"runtime/debug"
 	"slices"
 	"strings"
@@ -42,6 +44,9 @@ type cli struct {
 	Serve   ServeCmd   `cmd:"" help:"Run the balance service."`
 	Migrate MigrateCmd `cmd:"" help:"Bring the schema of a store up to date."`
 	Verify  VerifyCmd  `cmd:"" help:"Audit a store: replay every account and compare."`
+
+	Mock    MockCmd    `cmd:"" help:"Make mock data: accounts, transactions and the balances they must lead to."`
+	Import  ImportCmd  `cmd:"" help:"Import files of accounts and transactions."`
 
 	Account AccountCmd `cmd:"" help:"Create, show and change accounts."`
 	Tx      TxCmd      `cmd:"" help:"Submit and show transactions."`
@@ -94,7 +99,7 @@ func (m *Main) Run(ctx context.Context, args []string) (code int) {
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true, WrapUpperBound: helpWidth}),
 		kong.DefaultEnvars("RBCS"),
 		kong.Configuration(loadConfig),
-		kong.Vars{"version": version()},
+		kong.Vars{"version": "rbcs " + buildVersion() + " " + runtime.Version()},
 		kong.BindTo(ctx, (*context.Context)(nil)),
 		kong.Bind(m),
 	)
@@ -153,20 +158,20 @@ func helpFor(err error) string {
 	return strings.Join(append(words, "--help"), " ")
 }
 
-// version returns what the binary was built from.
-func version() string {
+// version is set by the linker: -X main.version=v1.2.3.
+var version string
+
+// buildVersion returns what the binary was built from.
+func buildVersion() string {
 	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return "rbcs (unknown build)"
+	if version != "" || !ok {
+		return cmp.Or(version, "unknown")
 	}
-	revision, dirty := "", ""
+	built := info.Main.Version
 	for _, s := range info.Settings {
-		switch {
-		case s.Key == "vcs.revision":
-			revision = " " + s.Value[:min(12, len(s.Value))]
-		case s.Key == "vcs.modified" && s.Value == "true":
-			dirty = "+changes"
+		if s.Key == "vcs.revision" && !strings.Contains(built, s.Value[:min(12, len(s.Value))]) {
+			built += " " + s.Value
 		}
 	}
-	return "rbcs " + info.Main.Version + revision + dirty + " " + info.GoVersion
+	return built
 }

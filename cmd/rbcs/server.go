@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"rbcs"
+	"rbcs/internal/dashboard"
 	"rbcs/internal/engine"
 	"rbcs/internal/rest"
 	"rbcs/internal/telemetry"
@@ -57,13 +58,15 @@ func startServer(ctx context.Context, cfg ServeCmd, m *Main) (_ *server, err err
 		return nil, err
 	}
 	s.http = rest.NewServer(handler, s.logger)
-	if err := s.startDebug(); err != nil {
+	if err := s.startDebug(ctx); err != nil {
 		return nil, err
 	}
 	go s.serve(s.http, s.listener)
-	s.logger.InfoContext(ctx, "serving", "url", s.URL(), "store", cfg.Store.String(), "instance", cfg.instance(), "version", version())
+	s.logger.InfoContext(ctx, "serving", slog.String("url", s.URL()), slog.String("store", cfg.Store.String()),
+		slog.String("instance", cfg.instance()), slog.String("version", buildVersion()))
 	if !loopback(s.listener.Addr().String()) {
-		s.logger.WarnContext(ctx, "everybody who reaches this address may move money: there is no authentication; keep it inside a trusted network", "listen", cfg.Listen)
+		s.logger.WarnContext(ctx, "everybody who reaches this address may move money: there is no authentication; keep it inside a trusted network",
+			slog.String("listen", cfg.Listen))
 	}
 	return s, nil
 }
@@ -78,7 +81,7 @@ func (s *server) wire(ctx context.Context) (http.Handler, error) {
 	if err != nil {
 		return nil, fmt.Errorf("the currencies in the database: %w", err)
 	}
-	metrics := telemetry.NewMetrics(version())
+	metrics := telemetry.NewMetrics(buildVersion())
 	s.engine, err = engine.New(s.store, engine.Config{
 		MaxBatch: s.cfg.MaxBatch, MaxPending: s.cfg.MaxPending, InFlight: s.cfg.inFlight(),
 		Observe: func(c engine.Commit) { metrics.Commit(c.Size, c.Duration, c.Code) },
@@ -93,7 +96,7 @@ func (s *server) wire(ctx context.Context) (http.Handler, error) {
 		func() float64 { return float64(s.engine.Stats().InFlight) })
 	handler, err := rest.New(rest.Config{
 		Store: s.store, Engine: s.engine, Currencies: currencies,
-		Logger: s.logger, Metrics: metrics, Version: version(), Ready: s.ready,
+		Logger: s.logger, Metrics: metrics, Dashboard: dashboard.Handler(), Version: buildVersion(), Ready: s.ready,
 	})
 	if err != nil {
 		return nil, err
@@ -127,7 +130,7 @@ func (s *server) serve(h *http.Server, l net.Listener) {
 }
 
 // startDebug serves Go's profiles, on an address that only this machine reaches.
-func (s *server) startDebug() error {
+func (s *server) startDebug(ctx context.Context) error {
 	if s.cfg.DebugListen == "" {
 		return nil
 	}
@@ -143,7 +146,7 @@ func (s *server) startDebug() error {
 	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
 	s.debug = rest.NewServer(mux, s.logger)
 	go s.serve(s.debug, l)
-	s.logger.Info("serving profiles", "url", "http://"+l.Addr().String()+"/debug/pprof/")
+	s.logger.InfoContext(ctx, "serving profiles", slog.String("url", "http://"+l.Addr().String()+"/debug/pprof/"))
 	return nil
 }
 
@@ -173,7 +176,7 @@ func (s *server) Wait(ctx context.Context) error {
 // what is left is answered as not attempted or unknown.
 func (s *server) Stop(ctx context.Context) error {
 	s.draining.Store(true)
-	s.logger.InfoContext(ctx, "stopping", "pending", s.engine.Stats().Pending)
+	s.logger.InfoContext(ctx, "stopping", slog.Int("pending", s.engine.Stats().Pending))
 	if s.cfg.DrainDelay > 0 {
 		select {
 		case <-time.After(s.cfg.DrainDelay):
