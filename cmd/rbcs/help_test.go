@@ -31,6 +31,7 @@ func commands(t *testing.T, visit func(words []string, node *kong.Node)) {
 
 // TestHelpIsGolden shows in review how the help of every command changes.
 func TestHelpIsGolden(t *testing.T) {
+	t.Setenv("COLUMNS", "80")
 	var all strings.Builder
 	commands(t, func(words []string, _ *kong.Node) {
 		r := run(t, append(words, "--help")...)

@@ -45,8 +45,8 @@ type cli struct {
 	Migrate MigrateCmd `cmd:"" help:"Bring the schema of a store up to date."`
 	Verify  VerifyCmd  `cmd:"" help:"Audit a store: replay every account and compare."`
 
-	Mock    MockCmd    `cmd:"" help:"Make mock data: accounts, transactions and the balances they must lead to."`
-	Import  ImportCmd  `cmd:"" help:"Import files of accounts and transactions."`
+	Mock   MockCmd   `cmd:"" help:"Make mock data: accounts, transactions and the balances they must lead to."`
+	Import ImportCmd `cmd:"" help:"Import files of accounts and transactions."`
 
 	Account AccountCmd `cmd:"" help:"Create, show and change accounts."`
 	Tx      TxCmd      `cmd:"" help:"Submit and show transactions."`
