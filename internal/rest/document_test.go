@@ -121,8 +121,10 @@ func (c *client) resolve(schema map[string]any) map[string]any {
 func (c *client) validate(where string, v any, schema map[string]any) {
 	c.t.Helper()
 	schema = c.resolve(schema)
-	kind := map[string]string{"map[string]interface {}": "object", "[]interface {}": "array", "string": "string",
-		"json.Number": "integer", "bool": "boolean"}[fmt.Sprintf("%T", v)]
+	kind := map[string]string{
+		"map[string]interface {}": "object", "[]interface {}": "array", "string": "string",
+		"json.Number": "integer", "bool": "boolean",
+	}[fmt.Sprintf("%T", v)]
 	if schema["type"] != kind {
 		c.t.Errorf("%s is a %s, the document says %v", where, kind, schema["type"])
 		return

@@ -23,8 +23,10 @@ func TestStatusTable(t *testing.T) {
 		rbcs.Overloaded: 429, rbcs.Unavailable: 503, rbcs.OutcomeUnknown: 503, rbcs.Internal: 500,
 	}
 	for code, status := range statuses {
-		e := &rbcs.Error{Code: code, Message: "what happened", Err: errors.New("password=secret"),
-			Fields: []rbcs.FieldError{{Pointer: "/x", Message: "is wrong"}}}
+		e := &rbcs.Error{
+			Code: code, Message: "what happened", Err: errors.New("password=secret"),
+			Fields: []rbcs.FieldError{{Pointer: "/x", Message: "is wrong"}},
+		}
 		retryAfter := ""
 		if status == 429 || status == 503 {
 			retryAfter = "1"

@@ -1,7 +1,7 @@
 package rest
 
 import (
-	"fmt"
+	"log/slog"
 	"net/http"
 	"runtime/debug"
 	"strings"
@@ -67,7 +67,8 @@ func (s *server) recovered(w *responseWriter, r *http.Request, cause any) {
 		panic(cause)
 	}
 	s.Logger.ErrorContext(r.Context(), "a handler panicked",
-		"method", r.Method, "path", r.URL.Path, "panic", fmt.Sprint(cause), "stack", string(debug.Stack()))
+		slog.String("method", r.Method), slog.String("path", r.URL.Path),
+		slog.Any("panic", cause), slog.String("stack", string(debug.Stack())))
 	if w.status != 0 {
 		panic(http.ErrAbortHandler)
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"strconv"
 	"strings"
@@ -157,9 +158,9 @@ func (s *server) fail(w http.ResponseWriter, r *http.Request, err error) {
 func (s *server) logFailure(ctx context.Context, p *Problem, what string) {
 	switch {
 	case p.Status == http.StatusInternalServerError:
-		s.Logger.ErrorContext(ctx, "a request failed", "request", what, "error", p.cause)
+		s.Logger.ErrorContext(ctx, "a request failed", slog.String("request", what), slog.Any("error", p.cause))
 	case p.Status > http.StatusInternalServerError:
-		s.Logger.WarnContext(ctx, "a request was not served", "request", what, "error", p.cause)
+		s.Logger.WarnContext(ctx, "a request was not served", slog.String("request", what), slog.Any("error", p.cause))
 	}
 }
 

@@ -199,8 +199,10 @@ func TestRejections(t *testing.T) {
 			}
 		}
 		if code == "insufficient_funds" {
-			wantMembers(t, p, map[string]string{"available": "0.00", "overdraft": "1.00", "needed": "3.50", "short": "2.50",
-				"detail": "the account a has 0.00 USD available and an overdraft of 1.00: 2.50 is short of the 3.50 needed"})
+			wantMembers(t, p, map[string]string{
+				"available": "0.00", "overdraft": "1.00", "needed": "3.50", "short": "2.50",
+				"detail": "the account a has 0.00 USD available and an overdraft of 1.00: 2.50 is short of the 3.50 needed",
+			})
 		}
 		got := c.want(200, "GET", path+"/{id}", path+"/"+record["id"].(string), "")
 		wantMembers(t, got, map[string]string{"status": "rejected", "code": code})
