@@ -59,8 +59,8 @@ type Result struct {
 	Description string          `json:"description,omitempty"`
 	Metadata    json.RawMessage `json:"metadata,omitempty"`
 
-	Replayed bool   `json:"-"` // [Client.Submit] only: the ID had been decided before
-	Err      *Error `json:"-"` // [Client.SubmitBatch] only: there is no outcome, and why
+	Replayed bool   `json:"replayed,omitempty"` // when submitted: the ID had been decided before
+	Err      *Error `json:"-"`                  // [Client.SubmitBatch] only: there is no outcome, and why
 }
 
 // Submit submits a transaction and returns its outcome: posted or rejected. An

@@ -141,6 +141,7 @@ type BatchResult struct {
 	DestinationVersion int64          `json:"destination_version,omitempty"`
 	Description        string         `json:"description,omitempty"`
 	Metadata           Metadata       `json:"metadata,omitempty"`
+	Replayed           bool           `json:"replayed,omitempty" doc:"The ID had been decided before: this is that decision."`
 	Retryable          bool           `json:"retryable,omitempty" doc:"Of an error: the same may succeed later."`
 	Errors             []FieldProblem `json:"errors,omitempty" doc:"Of an error: which field, as a pointer into the request, or into the line of NDJSON."`
 }

@@ -171,7 +171,11 @@ func (s *server) appendResults(dst []byte, b *batch, results []rbcs.Result, betw
 			results = results[1:]
 			if err = r.Err; err == nil {
 				tally.Result(r)
-				dst = appendRecord(dst, r)
+				dst = appendOpenRecord(dst, r)
+				if r.Replayed { // a batch has no header for it
+					dst = append(dst, `,"replayed":true`...)
+				}
+				dst = append(dst, '}')
 				continue
 			}
 		}
