@@ -67,11 +67,8 @@ func (d *decoder) read(w http.ResponseWriter, r *http.Request, limit int64, type
 		}
 		contentType = parsed
 	}
-	tooLarge := refusal(http.StatusRequestEntityTooLarge,
-		fmt.Sprintf("the body is larger than %d bytes; send less at once", limit))
 	if r.ContentLength > limit {
-		w.Header().Set("Connection", "close") // what follows is not worth reading
-		return "", tooLarge
+		return "", tooLarge(w, limit)
 	}
 	body := http.MaxBytesReader(w, r.Body, limit)
 	d.body = slices.Grow(d.body[:0], int(max(r.ContentLength, 0))+bytesForEOF)
@@ -81,14 +78,19 @@ func (d *decoder) read(w http.ResponseWriter, r *http.Request, limit int64, type
 		switch {
 		case err == nil:
 			d.body = slices.Grow(d.body, bytesForEOF)
-			continue
+		case errors.Is(err, io.EOF):
+			return contentType, d.use()
 		case errors.As(err, new(*http.MaxBytesError)):
-			return "", tooLarge
-		case !errors.Is(err, io.EOF):
+			return "", tooLarge(w, limit)
+		default:
 			return "", &rbcs.Error{Code: rbcs.InvalidRequest, Message: "the body could not be read to its end", Err: err}
 		}
-		return contentType, d.use()
 	}
+}
+
+func tooLarge(w http.ResponseWriter, limit int64) error {
+	w.Header().Set("Connection", "close") // the rest is not worth reading
+	return refusal(http.StatusRequestEntityTooLarge, fmt.Sprintf("the body is larger than %d bytes; send less at once", limit))
 }
 
 // bytesForEOF is the room that the last read needs to find the end.

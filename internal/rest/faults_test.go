@@ -108,6 +108,26 @@ func TestForeignErrors(t *testing.T) {
 	wantProblem(t, call(h, "GET", "/v1/accounts/a", ""), 503, rbcs.Unavailable)
 }
 
+// TestOneWarningASecond: an outage does not flood the log, nor does a client that went away stand in it.
+func TestOneWarningASecond(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log bytes.Buffer
+		store := &fakeStore{err: rbcs.Errorf(rbcs.Unavailable, "the database is away")}
+		h := newHandler(t, store, &fakeEngine{}, func(c *Config) { c.Logger = slog.New(slog.NewTextHandler(&log, nil)) })
+		for range 5 {
+			call(h, "GET", "/v1/accounts/a", "")
+		}
+		time.Sleep(time.Second)
+		call(h, "GET", "/v1/accounts/a", "")
+		time.Sleep(time.Second)
+		store.err = rbcs.Errorf(rbcs.Unavailable, "the read was given up: %w", context.Canceled)
+		call(h, "GET", "/v1/accounts/a", "")
+		if got := strings.Count(log.String(), "level=WARN"); got != 2 {
+			t.Errorf("%d warnings: %s", got, &log)
+		}
+	})
+}
+
 // short breaks the engine's promise of one result for each transaction.
 type short struct{}
 

@@ -155,13 +155,24 @@ func (s *server) fail(w http.ResponseWriter, r *http.Request, err error) {
 	s.write(w, p)
 }
 
+// logFailure logs the service's own failures. When the database is away every
+// request fails in the same way: one line a second says that, and the metrics
+// say how many.
 func (s *server) logFailure(ctx context.Context, p *Problem, what string) {
+	level, message := slog.LevelWarn, "a request was not served"
 	switch {
+	case p.Status < http.StatusInternalServerError:
+		return
+	case errors.Is(p.cause, context.Canceled): // the client went away
+		level = slog.LevelDebug
 	case p.Status == http.StatusInternalServerError:
-		s.Logger.ErrorContext(ctx, "a request failed", slog.String("request", what), slog.Any("error", p.cause))
-	case p.Status > http.StatusInternalServerError:
-		s.Logger.WarnContext(ctx, "a request was not served", slog.String("request", what), slog.Any("error", p.cause))
+		level, message = slog.LevelError, "a request failed"
+	default:
+		if second := s.Now().Unix(); s.warned.Swap(second) == second {
+			return
+		}
 	}
+	s.Logger.LogAttrs(ctx, level, message, slog.String("request", what), slog.Any("error", p.cause))
 }
 
 func (s *server) write(w http.ResponseWriter, p *Problem) {
@@ -175,11 +186,14 @@ func (s *server) write(w http.ResponseWriter, p *Problem) {
 	send(w, p.Status, problemType, body)
 }
 
-// send writes a whole answer.
+// contentTypes are the values of that header, made once.
+var contentTypes = map[string][]string{jsonType: {jsonType}, ndjsonType: {ndjsonType}, problemType: {problemType}}
+
+// send writes a whole answer of one of the contentTypes.
 func send(w http.ResponseWriter, status int, contentType string, body []byte) {
 	header := w.Header()
-	header.Set("Content-Type", contentType)
-	header.Set("Content-Length", strconv.Itoa(len(body)))
+	header["Content-Type"] = contentTypes[contentType]
+	header["Content-Length"] = []string{strconv.Itoa(len(body))}
 	w.WriteHeader(status)
 	_, _ = w.Write(body) // a client that went away can ask again, with the same ID
 }

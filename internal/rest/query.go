@@ -11,7 +11,9 @@ import (
 	"rbcs"
 )
 
-// Page is what every list takes. (huma finds embedded structs only where they are exported.).
+// Page is what every list takes. A page has at most so many items as a store
+// reads in one short transaction. (huma finds embedded structs only where they
+// are exported.).
 type Page struct {
 	Limit  int    `query:"limit" minimum:"1" maximum:"1000" default:"100" doc:"At most so many."`
 	Cursor string `query:"cursor" maxLength:"128" doc:"The next_cursor of the page before."`

@@ -26,6 +26,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -43,12 +44,8 @@ type Submitter interface {
 	Submit(ctx context.Context, txs []*rbcs.Transaction) ([]rbcs.Result, error)
 }
 
-// Bounds that clients see. They are part of the interface.
-const (
-	MaxBatch     = 10_000 // transactions or accounts in one request
-	DefaultLimit = 100    // of a list
-	MaxLimit     = 1_000  // of a list: a page that a store reads in one short transaction
-)
+// MaxBatch bounds the transactions or accounts in one request.
+const MaxBatch = 10_000
 
 // Defaults of [Config].
 const (
@@ -113,6 +110,7 @@ type server struct {
 	Config
 	mux     *http.ServeMux
 	openAPI []byte
+	warned  atomic.Int64 // the second of the last warning
 }
 
 // New returns the handler of all routes, or every fault of the configuration.
