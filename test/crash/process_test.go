@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/http"
 	"os"
 	"os/exec"
@@ -30,6 +31,7 @@ func TestMain(m *testing.M) {
 		panic(err)
 	}
 	binary = filepath.Join(dir, "rbcs")
+	watchSources()
 	code := 1
 	if out, err := exec.Command("go", "build", "-o", binary, "rbcs/cmd/rbcs").CombinedOutput(); err != nil {
 		fmt.Fprintf(os.Stderr, "go build: %v\n%s", err, out)
@@ -40,6 +42,29 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, err)
 	}
 	os.Exit(code)
+}
+
+// watchSources looks at every file that the binary is made of, which is how `go
+// test` learns that a cached result is out of date when one of them changes.
+func watchSources() {
+	roots, err := filepath.Glob("../../*.go")
+	if err != nil {
+		panic(err)
+	}
+	for _, root := range append(roots, "../../go.mod", "../../client", "../../cmd", "../../internal") {
+		err := filepath.WalkDir(root, func(path string, _ fs.DirEntry, err error) error {
+			if err == nil {
+				_, err = os.Stat(path)
+			}
+			if errors.Is(err, fs.ErrNotExist) { // an editor's file that came and went
+				return nil
+			}
+			return err
+		})
+		if err != nil {
+			panic(err)
+		}
+	}
 }
 
 // startTimeout bounds the wait for a server, recovery of its database included.
