@@ -212,6 +212,27 @@ func TestImpatientStopAnswersEveryone(t *testing.T) {
 	}
 }
 
+func TestBannerSaysWhereToLook(t *testing.T) {
+	var banner strings.Builder
+	c := ServeCmd{Store: "postgres://rbcs:geheim@db/rbcs"}
+	c.banner(&banner, "http://127.0.0.1:8080")
+	for _, word := range []string{"postgres://rbcs:xxxxx@db/rbcs", "http://127.0.0.1:8080/v1/", "http://127.0.0.1:8080/docs"} {
+		if !strings.Contains(banner.String(), word) {
+			t.Errorf("the banner does not say %q: %s", word, banner.String())
+		}
+	}
+}
+
+// TestPagesOfTheBannerExist gets what the banner advertises.
+func TestPagesOfTheBannerExist(t *testing.T) {
+	s := start(t, ServeCmd{})
+	for _, path := range []string{"/", "/docs", "/openapi.json", "/metrics", "/livez", "/readyz"} {
+		if got := status(s.URL() + path); got != http.StatusOK {
+			t.Errorf("GET %s is answered with %d", path, got)
+		}
+	}
+}
+
 func TestLoopback(t *testing.T) {
 	for address, want := range map[string]bool{
 		"127.0.0.1:80": true, "[::1]:80": true, "localhost:80": true, ":80": false, "0.0.0.0:80": false, "10.0.0.1:80": false, "x": false,
