@@ -84,7 +84,7 @@ func (s *server) createAccounts(r *http.Request, accounts []rbcs.NewAccount) ([]
 
 // postAccounts creates many accounts in one commit.
 func (s *server) postAccounts(w http.ResponseWriter, r *http.Request) {
-	var items []accountItem
+	var items []batchItem
 	var valid []rbcs.NewAccount
 	err := s.decodeBody(w, r, s.MaxBody, func(d *decoder) (err error) {
 		items, valid, err = d.accounts(s.Currencies)
@@ -114,7 +114,7 @@ func (s *server) postAccounts(w http.ResponseWriter, r *http.Request) {
 				continue
 			}
 		}
-		out.b = appendItemError(out.b, "number", item.number, "/"+strconv.Itoa(i), fault)
+		out.b = appendItemError(out.b, "number", item.key, "/"+strconv.Itoa(i), fault)
 	}
 	out.b = append(out.b, `]}`...)
 	send(w, http.StatusOK, jsonType, out.b)

@@ -84,15 +84,9 @@ func (d *decoder) overdraft() (rbcs.OverdraftChange, error) {
 	return rbcs.OverdraftChange{Limit: limit}, nil
 }
 
-// accountItem is one account of a batch, and what is wrong with it.
-type accountItem struct {
-	number string
-	err    *rbcs.Error
-}
-
 // accounts reads an array of new accounts. Those without an error are the second result.
-func (d *decoder) accounts(known *rbcs.Currencies) ([]accountItem, []rbcs.NewAccount, error) {
-	var items []accountItem
+func (d *decoder) accounts(known *rbcs.Currencies) ([]batchItem, []rbcs.NewAccount, error) {
+	var items []batchItem
 	var valid []rbcs.NewAccount
 	err := d.document(d.body, func() error {
 		return d.array("", func(i int) error {
@@ -101,7 +95,7 @@ func (d *decoder) accounts(known *rbcs.Currencies) ([]accountItem, []rbcs.NewAcc
 					fmt.Sprintf("a batch has at most %d accounts; send several batches", MaxBatch))
 			}
 			a, fault, err := d.newAccount(known)
-			items = append(items, accountItem{a.Number, fault})
+			items = append(items, batchItem{a.Number, fault})
 			if fault == nil {
 				valid = append(valid, a)
 			}

@@ -105,9 +105,9 @@ type batch struct {
 	slab   []rbcs.Transaction  // where the next ones go
 }
 
-// batchItem is one of a batch: what was read, and what is wrong with it.
+// batchItem is one item of a batch: what names it, and what is wrong with it.
 type batchItem struct {
-	id  string
+	key string // the ID or the number, "" where it could not be read
 	err *rbcs.Error
 }
 

@@ -12,7 +12,7 @@ import (
 	"rbcs"
 )
 
-// replayed is the header of an answer that was given before.
+// replayedHeader is the header of an answer that was given before.
 const replayedHeader = "Idempotent-Replayed"
 
 func (s *server) registerTransactions(api huma.API) {
@@ -184,7 +184,7 @@ func (s *server) appendResults(dst []byte, b *batch, results []rbcs.Result, betw
 			prefix = "/transactions/" + strconv.Itoa(i)
 		}
 		tally.Failed(err.Code)
-		dst = appendItemError(dst, "id", item.id, prefix, err)
+		dst = appendItemError(dst, "id", item.key, prefix, err)
 	}
 	return dst
 }
