@@ -23,7 +23,9 @@ type FieldError struct {
 	Message string
 }
 
-// Errorf returns an [Error]; %w in the format sets its cause.
+// Errorf returns an [Error]; %w in the format sets its cause. The text of the
+// cause becomes a part of the message, which clients see: a cause that is not
+// for them, such as a database's, is set as Err instead.
 func Errorf(code Code, format string, args ...any) *Error {
 	err := fmt.Errorf(format, args...)
 	return &Error{Code: code, Message: err.Error(), Err: errors.Unwrap(err)}
@@ -52,8 +54,9 @@ func (e *Error) Retryable() bool {
 	switch e.Code {
 	case Overloaded, Unavailable, OutcomeUnknown, VersionNotReached, Internal:
 		return true
+	default:
+		return false
 	}
-	return false
 }
 
 // CodeOf returns the code of the [Error] in err's chain, [Internal] where there

@@ -4,17 +4,22 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"os/signal"
+	"runtime"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"syscall"
 
 	"github.com/alecthomas/kong"
+
+	"rbcs"
 )
 
 func main() {
@@ -35,6 +40,16 @@ type Main struct {
 type cli struct {
 	Config  string           `help:"Read flags from this YAML file: a key per flag (store: …), or per command and flag (serve: {store: …}). The command line and the environment win." placeholder:"FILE"`
 	Version kong.VersionFlag `env:"-" help:"Print the version and exit."`
+
+	Serve   ServeCmd   `cmd:"" help:"Run the balance service."`
+	Migrate MigrateCmd `cmd:"" help:"Bring the schema of a store up to date."`
+	Verify  VerifyCmd  `cmd:"" help:"Audit a store: replay every account and compare."`
+
+	Mock   MockCmd   `cmd:"" help:"Make mock data: accounts, transactions and the balances they must lead to."`
+	Import ImportCmd `cmd:"" help:"Import files of accounts and transactions."`
+
+	Account AccountCmd `cmd:"" help:"Create, show and change accounts."`
+	Tx      TxCmd      `cmd:"" help:"Submit and show transactions."`
 }
 
 // Exit codes.
@@ -84,7 +99,7 @@ func (m *Main) Run(ctx context.Context, args []string) (code int) {
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true, WrapUpperBound: helpWidth}),
 		kong.DefaultEnvars("RBCS"),
 		kong.Configuration(loadConfig),
-		kong.Vars{"version": version()},
+		kong.Vars{"version": "rbcs " + buildVersion() + " " + runtime.Version()},
 		kong.BindTo(ctx, (*context.Context)(nil)),
 		kong.Bind(m),
 	)
@@ -112,10 +127,22 @@ const helpWidth = 100
 // fail prints the one line that says what went wrong.
 func (m *Main) fail(err error) {
 	message := err.Error()
-	if errors.Is(err, context.Canceled) {
+	if errors.Is(err, context.Canceled) && rbcs.CodeOf(err) != rbcs.OutcomeUnknown {
 		message = "interrupted"
 	}
-	fmt.Fprintln(m.Stderr, "rbcs:", redact(strings.ReplaceAll(message, "\n", "; ")))
+	fmt.Fprintln(m.Stderr, "rbcs:", redact(oneLine(message)))
+}
+
+// oneLine joins the lines of a message, each once: some libraries try several
+// addresses and say the same of all of them.
+func oneLine(message string) string {
+	var lines []string
+	for line := range strings.Lines(message) {
+		if line = strings.TrimSpace(line); line != "" && !slices.Contains(lines, line) {
+			lines = append(lines, line)
+		}
+	}
+	return strings.ReplaceAll(strings.Join(lines, "; "), ":; ", ": ")
 }
 
 // helpFor returns the arguments that explain the command of a parse error.
@@ -131,20 +158,20 @@ func helpFor(err error) string {
 	return strings.Join(append(words, "--help"), " ")
 }
 
-// version returns what the binary was built from.
-func version() string {
+// version is set by the linker: -X main.version=v1.2.3.
+var version string
+
+// buildVersion returns what the binary was built from.
+func buildVersion() string {
 	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return "rbcs (unknown build)"
+	if version != "" || !ok {
+		return cmp.Or(version, "unknown")
 	}
-	revision, dirty := "", ""
+	built := info.Main.Version
 	for _, s := range info.Settings {
-		switch {
-		case s.Key == "vcs.revision":
-			revision = " " + s.Value[:min(12, len(s.Value))]
-		case s.Key == "vcs.modified" && s.Value == "true":
-			dirty = "+changes"
+		if s.Key == "vcs.revision" && !strings.Contains(built, s.Value[:min(12, len(s.Value))]) {
+			built += " " + s.Value
 		}
 	}
-	return "rbcs " + info.Main.Version + revision + dirty + " " + info.GoVersion
+	return built
 }

@@ -5,12 +5,18 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"strings"
 	"text/tabwriter"
 
 	"golang.org/x/term"
 )
+
+// quietLogger is for commands that a person runs: they say the rest themselves.
+func (m *Main) quietLogger() *slog.Logger {
+	return slog.New(slog.NewTextHandler(m.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
+}
 
 // isTerminal reports whether a person may be watching what is written to w.
 func isTerminal(w io.Writer) bool {
@@ -42,4 +48,12 @@ func printTable(w io.Writer, rows [][]string) error {
 		return fmt.Errorf("write the table: %w", err)
 	}
 	return nil
+}
+
+// count writes a number of things: "1 account", "2 accounts".
+func count(n int64, thing string) string {
+	if n == 1 {
+		return "1 " + thing
+	}
+	return thousands(n) + " " + thing + "s"
 }

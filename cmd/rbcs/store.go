@@ -1,10 +1,17 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"log/slog"
+	"os"
 	"regexp"
 	"strings"
+
+	"rbcs"
+	"rbcs/internal/postgres"
+	"rbcs/internal/sqlite"
 )
 
 // StoreName is a value of --store: sqlite:FILE or postgres://….
@@ -18,6 +25,9 @@ func (s *StoreName) UnmarshalText(text []byte) error {
 	}
 	if !strings.HasPrefix(name, "sqlite:") && !StoreName(name).Postgres() {
 		return fmt.Errorf("%q names no store: write sqlite:FILE or postgres://USER@HOST/DATABASE", redact(name))
+	}
+	if before, _, _ := strings.Cut(name, "?"); StoreName(name).Postgres() && strings.Count(before, "@") > 1 {
+		return errors.New("a @ inside a password is written %40 in a URL") // or half of it would be taken for the host, and printed
 	}
 	*s = StoreName(name)
 	return nil
@@ -33,6 +43,46 @@ func (s StoreName) Path() string { return strings.TrimPrefix(string(s), "sqlite:
 
 // String returns the name without its password.
 func (s StoreName) String() string { return redact(string(s)) }
+
+// storeOptions says how a store is opened.
+type storeOptions struct {
+	instance string // what is recorded with every commit
+	readOnly bool   // on SQLite: beside a service that has the file open
+	migrate  bool   // on PostgreSQL: bring the schema up to date first
+	inFlight int    // commits at a time
+	logger   *slog.Logger
+}
+
+// openStore opens what --store names.
+func openStore(ctx context.Context, name StoreName, o storeOptions) (rbcs.Store, error) {
+	store, err := openNamed(ctx, name, o)
+	if err != nil {
+		return nil, fmt.Errorf("--store %s: %w", name, err)
+	}
+	return store, nil
+}
+
+func openNamed(ctx context.Context, name StoreName, o storeOptions) (rbcs.Store, error) {
+	if !name.Postgres() {
+		if _, err := os.Stat(name.Path()); o.readOnly && err != nil {
+			return nil, err
+		}
+		return sqlite.Open(ctx, name.Path(), sqlite.Options{Instance: o.instance, Logger: o.logger, ReadOnly: o.readOnly})
+	}
+	if o.migrate {
+		if err := postgres.Migrate(ctx, string(name), postgres.MigrateOptions{Logger: o.logger}); err != nil {
+			return nil, err
+		}
+	}
+	opts := postgres.Options{Instance: o.instance, Logger: o.logger}
+	if !strings.Contains(string(name), "pool_max_conns") {
+		opts.MaxConns = int32(o.inFlight) + readConns
+	}
+	return postgres.Open(ctx, string(name), opts)
+}
+
+// readConns is how many connections reads have beside those of the commits.
+const readConns = 6
 
 // secrets matches passwords in URLs and in key=value connection strings.
 var secrets = regexp.MustCompile(`(://[^/?#@\s:]*:)\S*@|\b((?:ssl)?password=)('[^']*'|[^\s&"']*)`)

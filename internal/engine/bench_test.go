@@ -58,6 +58,7 @@ func BenchmarkSubmit(b *testing.B) {
 		{size: 1, clients: 256, inFlight: 1, pause: time.Millisecond},
 		{size: 1, clients: 256, inFlight: 2, pause: time.Millisecond},
 		{size: 1, clients: 256, inFlight: 2, pause: time.Millisecond, hot: true},
+		{size: 1, clients: 8_192, inFlight: 2, pause: time.Millisecond, hot: true}, // a deep queue that waits for one account
 		{size: 1_000, clients: 1, inFlight: 1},
 		{size: 1_000, clients: 8, inFlight: 1},
 		{size: 1_000, clients: 8, inFlight: 2},

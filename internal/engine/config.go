@@ -23,8 +23,9 @@ type Config struct {
 	// doubled with every attempt up to BackoffMax (1 s).
 	BackoffBase, BackoffMax time.Duration
 
-	// Observe is called after every attempt, by the goroutine that commits: it
-	// must be quick and must not panic. nil for nothing.
+	// Observe is called after every attempt, by the goroutine that commits, of
+	// which there are up to InFlight at once: it must be quick and must not panic.
+	// nil for nothing.
 	Observe func(Commit)
 	Logger  *slog.Logger // nil for slog.Default()
 }

@@ -8,9 +8,9 @@
 //     result, with an error, or with [rbcs.OutcomeUnknown].
 //  2. It is answered with a result only after the store's Commit returned it,
 //     that is, after the commit is on disk.
-//  3. "[rbcs.Unavailable]" and "[rbcs.Internal]" mean that certainly nothing was
-//     recorded. As soon as one attempt may have taken effect unseen, only a
-//     result or OutcomeUnknown can follow.
+//  3. [rbcs.Unavailable] and [rbcs.Internal] mean that this submission certainly
+//     recorded nothing. As soon as one attempt may have taken effect unseen, only
+//     a result or OutcomeUnknown can follow.
 //  4. Batches in flight at the same time share neither an account nor a
 //     transaction ID: two commits of one engine never wait for each other's row
 //     locks, let alone deadlock.

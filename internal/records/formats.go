@@ -71,8 +71,9 @@ func article(kind jx.Type) string {
 		return "a number"
 	case jx.Bool:
 		return "a boolean"
+	default:
+		return "this"
 	}
-	return "this"
 }
 
 // header is the first row of a CSV file: what stands in which column.

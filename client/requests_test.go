@@ -1,0 +1,198 @@
+package client_test
+
+import (
+	"encoding/json"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"rbcs"
+	"rbcs/client"
+)
+
+func TestRequests(t *testing.T) {
+	at := time.Date(2026, 3, 1, 13, 0, 0, 1500, time.FixedZone("", 3600))
+	for _, c := range []struct {
+		name              string
+		call              func(*client.Client) error
+		method, url, body string
+	}{
+		{"create", func(c *client.Client) error {
+			_, err := c.CreateAccount(t.Context(), client.NewAccount{Number: "a", Currency: "USD"})
+			return err
+		}, "POST", "/v1/accounts", `{"number":"a","currency":"USD"}`},
+		{"create with all", func(c *client.Client) error {
+			_, err := c.CreateAccount(t.Context(), client.NewAccount{"a", "USD", client.Unlimited, json.RawMessage(`{"k": 1}`)})
+			return err
+		}, "POST", "/v1/accounts", `{"number":"a","currency":"USD","overdraft":"unlimited","metadata":{"k":1}}`},
+		{"get", func(c *client.Client) error {
+			_, err := c.Account(t.Context(), "acme:a")
+			return err
+		}, "GET", "/v1/accounts/acme:a", ""},
+		{"get a number that is a step upward", func(c *client.Client) error {
+			_, err := c.Account(t.Context(), "..")
+			return err
+		}, "GET", "/v1/accounts/%2E%2E", ""},
+		{"update", func(c *client.Client) error {
+			_, err := c.UpdateAccount(t.Context(), "a", client.AccountChange{Status: rbcs.Frozen, Overdraft: "0"})
+			return err
+		}, "PATCH", "/v1/accounts/a", `{"status":"frozen","overdraft":"0"}`},
+		{"balance", func(c *client.Client) error {
+			_, err := c.Balance(t.Context(), "a")
+			return err
+		}, "GET", "/v1/accounts/a/balance", ""},
+		{"balance with all", func(c *client.Client) error {
+			_, err := c.Balance(t.Context(), "a", client.Strong(), client.At(at), client.MinVersion(7))
+			return err
+		}, "GET", "/v1/accounts/a/balance?at=2026-03-01T12%3A00%3A00.000001Z&consistency=strong&min_version=7", ""},
+		{"submit", func(c *client.Client) error {
+			_, err := c.Submit(t.Context(), order)
+			return err
+		}, "POST", "/v1/transactions", `{"id":"order-1","source":"alice","destination":"bob","amount":"12.34","timestamp":"2026-03-01T12:00:00Z"}`},
+		{"transaction", func(c *client.Client) error {
+			_, err := c.Transaction(t.Context(), "a/b c?d#e%")
+			return err
+		}, "GET", "/v1/transactions/a%2Fb%20c%3Fd%23e%25", ""},
+		{"accounts", func(c *client.Client) error {
+			for _, err := range c.Accounts(t.Context(), client.AccountQuery{"acme:", "USD", rbcs.Open, 5}) {
+				return err
+			}
+			return nil
+		}, "GET", "/v1/accounts?currency=USD&limit=5&prefix=acme%3A&status=open", ""},
+		{"transactions", func(c *client.Client) error {
+			for _, err := range c.Transactions(t.Context(), client.TransactionQuery{"a", rbcs.Posted, at, at, 0}) {
+				return err
+			}
+			return nil
+		}, "GET", "/v1/transactions?account=a&from=2026-03-01T12%3A00%3A00.000001Z&status=posted&to=2026-03-01T12%3A00%3A00.000001Z", ""},
+		{"history", func(c *client.Client) error {
+			for _, err := range c.History(t.Context(), "a", client.HistoryQuery{Descending: true}) {
+				return err
+			}
+			return nil
+		}, "GET", "/v1/accounts/a/transactions?order=desc", ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			cl, s := scripted(t, client.Retry{}, step{status: 200, body: "{}"})
+			if err := c.call(cl); err != nil {
+				t.Fatal(err)
+			}
+			got := s.sent[0]
+			if got.method != c.method || got.url != "http://rbcs.test"+c.url || got.body != c.body {
+				t.Errorf("got  %s %s %s\nwant %s %s %s", got.method, got.url, got.body, c.method, c.url, c.body)
+			}
+			contentType := ""
+			if c.body != "" {
+				contentType = "application/json"
+			}
+			if got.header.Get("Content-Type") != contentType || got.header.Get("User-Agent") != "rbcs-go-client" {
+				t.Errorf("headers: %v", got.header)
+			}
+		})
+	}
+}
+
+func TestPages(t *testing.T) {
+	c, s := scripted(t, client.Retry{},
+		step{status: 200, body: `{"accounts":[{"number":"a"},{"number":"b"}],"next_cursor":"x+y"}`},
+		step{status: 200, body: `{"accounts":[],"next_cursor":"z"}`},
+		step{status: 200, body: `{"accounts":[{"number":"c"}]}`},
+		step{status: 200, body: `{"accounts":[{"number":"a"},{"number":"b"}],"next_cursor":"x+y"}`},
+		step{status: 400, body: problem("invalid_request", "no cursor")},
+		step{status: 200, body: `{"accounts":[{"number":"a"},{"number":"b"}],"next_cursor":"x+y"}`},
+	)
+	list := c.Accounts(t.Context(), client.AccountQuery{})
+	var numbers []string
+	for a, err := range list {
+		if err != nil {
+			t.Fatal(err)
+		}
+		numbers = append(numbers, a.Number)
+	}
+	if !slices.Equal(numbers, []string{"a", "b", "c"}) {
+		t.Errorf("got %v", numbers)
+	}
+	if s.sent[1].url != "http://rbcs.test/v1/accounts?cursor=x%2By" || s.sent[2].url != "http://rbcs.test/v1/accounts?cursor=z" {
+		t.Errorf("asked for %s and %s", s.sent[1].url, s.sent[2].url)
+	}
+	numbers = nil
+	var last error
+	for a, err := range list { // again, from the beginning; an error ends it
+		numbers, last = append(numbers, a.Number), err
+	}
+	if !slices.Equal(numbers, []string{"a", "b", ""}) || rbcs.CodeOf(last) != rbcs.InvalidRequest {
+		t.Errorf("got %v, %v", numbers, last)
+	}
+	for range list { // who stops is not given more
+		break
+	}
+}
+
+func TestCreateAccounts(t *testing.T) {
+	c, s := scripted(t, client.Retry{}, step{status: 200, body: `{"results":[{"status":"created","account":{"number":"a","status":"open"}},` +
+		`{"status":"existing","account":{"number":"b"}},` +
+		`{"status":"error","number":"c","code":"account_conflict","detail":"d","retryable":false,"errors":[{"pointer":"/2/currency","message":"m"}]}]}`},
+		step{status: 200, body: `{"results":[]}`})
+	accounts := []client.NewAccount{{Number: "a", Currency: "USD"}, {Number: "b", Currency: "USD"}, {Number: "c", Currency: "EUR"}}
+	results, err := c.CreateAccounts(t.Context(), accounts)
+	if err != nil || len(results) != 3 {
+		t.Fatal(results, err)
+	}
+	if r := results[0]; !r.Created || r.Account.Number != "a" || r.Account.Status != rbcs.Open || r.Err != nil {
+		t.Errorf("the first: %+v", r)
+	}
+	if r := results[1]; r.Created || r.Account.Number != "b" || r.Err != nil {
+		t.Errorf("the second: %+v", r)
+	}
+	if r := results[2]; r.Created || r.Err == nil || r.Err.Code != rbcs.AccountConflict || r.Err.Fields[0].Pointer != "/currency" {
+		t.Errorf("the third: %+v", r)
+	}
+	if !strings.HasPrefix(s.sent[0].body, `[{"number":"a"`) {
+		t.Errorf("sent %s", s.sent[0].body)
+	}
+	if _, err := c.CreateAccounts(t.Context(), accounts); rbcs.CodeOf(err) != rbcs.OutcomeUnknown || !strings.Contains(err.Error(), "3 items have 0 results") {
+		t.Errorf("without results: %v", err)
+	}
+}
+
+func TestNew(t *testing.T) {
+	for _, url := range []string{"", "localhost:8080", "ftp://host", "http://", "http:///v1", "://", "http://host?x=1", "http://host#x", "http://ho st"} {
+		if _, err := client.New(url); err == nil || !strings.Contains(err.Error(), "base URL") {
+			t.Errorf("New(%q): %v", url, err)
+		}
+	}
+	if _, err := client.New("http://host", client.WithRetry(client.Retry{MinDelay: -1})); err == nil {
+		t.Error("a negative delay was accepted")
+	}
+	s := &script{t: t, steps: []step{{status: 200, body: "{}"}}}
+	c, err := client.New("https://host/balances/", client.WithHTTPClient(s.client()), client.WithUserAgent("shop/1"), client.WithHeader("X-Key", "k"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if _, err := c.Account(t.Context(), "a"); err != nil {
+		t.Fatal(err)
+	}
+	got := s.sent[0]
+	if got.url != "https://host/balances/v1/accounts/a" || got.header.Get("User-Agent") != "shop/1" || got.header.Get("X-Key") != "k" {
+		t.Errorf("got %s with %v", got.url, got.header)
+	}
+}
+
+func TestAmountIn(t *testing.T) {
+	for _, c := range []struct {
+		amount   client.Amount
+		decimals int
+		want     string
+	}{{"12.34", 2, "1234"}, {"-12.3", 2, "-1230"}, {"0.00", 2, "0"}, {"-0.05", 2, "-5"}} {
+		if got, err := c.amount.In(c.decimals); err != nil || got.String() != c.want {
+			t.Errorf("%s in %d decimals: %s, %v", c.amount, c.decimals, got, err)
+		}
+	}
+	for _, amount := range []client.Amount{"", "-", "--1", "1.234", "-1.234", "1e3"} {
+		if got, err := amount.In(2); err == nil || !got.IsZero() {
+			t.Errorf("%q: %s, %v", amount, got, err)
+		}
+	}
+}

@@ -1,0 +1,79 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"time"
+
+	"rbcs"
+)
+
+// pace is the retries of one call: how many attempts there were, and since when.
+type pace struct {
+	Retry
+	start    time.Time
+	attempts int
+}
+
+func (c *Client) pace() *pace { return &pace{Retry: c.retry, start: time.Now()} }
+
+// wait blocks until the next attempt may begin. It returns false, at once where
+// that is known, if none may: the attempts or the time are used up, or the
+// context ends before.
+func (p *pace) wait(ctx context.Context, retryAfter time.Duration) bool {
+	p.attempts++
+	if p.attempts == p.Attempts {
+		return false
+	}
+	ceiling := p.MaxDelay
+	if doublings := p.attempts - 1; doublings < 32 && p.MinDelay < p.MaxDelay>>doublings {
+		ceiling = p.MinDelay << doublings
+	}
+	// Full jitter also on top of Retry-After: all who were refused together should not come back together.
+	delay := retryAfter + rand.N(ceiling)
+	next := time.Now().Add(delay)
+	if deadline, ok := ctx.Deadline(); ok && !next.Before(deadline) || next.Sub(p.start) > p.MaxElapsed {
+		return false
+	}
+	timer := time.NewTimer(delay)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// do sends a request until it is answered for good. The error of its last
+// attempt is the call's, unless an earlier one left the outcome unknown; where
+// the service answered, its answer is returned too.
+func (c *Client) do(ctx context.Context, p *pace, req *request) (*response, *Error) {
+	var last *Error
+	for {
+		resp, err, again := c.attempt(ctx, req)
+		if err == nil {
+			return resp, nil
+		}
+		last = inDoubt(last, err)
+		if again && p.wait(ctx, err.RetryAfter) {
+			continue
+		}
+		if cause := ctx.Err(); cause != nil && !errors.Is(last, cause) { // it ended while waiting
+			last.Err = errors.Join(cause, last.Err)
+		}
+		return resp, last
+	}
+}
+
+// inDoubt returns the later of two errors of the same request. Where the earlier
+// attempt may have been carried out and the later one says only that it was not
+// carried out itself, the outcome remains unknown.
+func inDoubt(earlier, later *Error) *Error {
+	if earlier != nil && earlier.Code == rbcs.OutcomeUnknown && later.Retryable() && later.Code != rbcs.OutcomeUnknown {
+		later.Code = rbcs.OutcomeUnknown
+		later.Message = "an earlier attempt may have done it, and then: " + later.Message
+	}
+	return later
+}

@@ -1,0 +1,161 @@
+package main
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// result is what one command line printed and returned.
+type result struct {
+	code           int
+	stdout, stderr string
+}
+
+// run runs a command line in this process.
+func run(t *testing.T, args ...string) result {
+	t.Helper()
+	return runWith(t, "", args...)
+}
+
+// runWith runs a command line with a standard input.
+func runWith(t *testing.T, stdin string, args ...string) result {
+	t.Helper()
+	var stdout, stderr bytes.Buffer
+	m := Main{Stdin: strings.NewReader(stdin), Stdout: &stdout, Stderr: &stderr}
+	code := m.Run(t.Context(), args)
+	return result{code, stdout.String(), stderr.String()}
+}
+
+// check fails the test unless the command ended as expected, with an error
+// line that holds every one of the words.
+func (r result) check(t *testing.T, code int, words ...string) {
+	t.Helper()
+	if r.code != code {
+		t.Fatalf("exit code %d, want %d\nstdout: %s\nstderr: %s", r.code, code, r.stdout, r.stderr)
+	}
+	for _, word := range words {
+		if !strings.Contains(r.stderr, word) {
+			t.Errorf("the error does not say %q: %s", word, r.stderr)
+		}
+	}
+	if code != exitDone && (!strings.HasPrefix(r.stderr, "rbcs: ") || strings.Count(r.stderr, "\n") != 1) {
+		t.Errorf("an error is one line that begins with rbcs: , not %q", r.stderr)
+	}
+}
+
+func TestWrongUsage(t *testing.T) {
+	for name, test := range map[string]struct {
+		args  []string
+		words []string
+	}{
+		"no command":      {nil, []string{"--help"}},
+		"unknown command": {[]string{"serv"}, []string{"serv", "serve"}},
+		"unknown flag":    {[]string{"serve", "--nosuch"}, []string{"--nosuch", "rbcs serve --help"}},
+		"unknown store":   {[]string{"verify", "--store", "mysql://h/d"}, []string{"--store", "mysql://h/d", "sqlite:FILE"}},
+		"secret in store": {[]string{"verify", "--store", "mysql://u:geheim@h/d"}, []string{"mysql://u:xxxxx@h/d"}},
+		"@ in password":   {[]string{"verify", "--store", "postgres://u:geheim@x@h/d"}, []string{"%40"}},
+		"no file":         {[]string{"verify", "--store", "sqlite:"}, []string{"sqlite:FILE"}},
+		"missing config":  {[]string{"serve", "--config", "nosuch.yaml"}, []string{"--config", "nosuch.yaml"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := run(t, test.args...)
+			r.check(t, exitUsage, test.words...)
+			if strings.Contains(r.stderr, "geheim") {
+				t.Error("a password is printed")
+			}
+		})
+	}
+}
+
+func TestConfigFileIsRefusedWhole(t *testing.T) {
+	for content, word := range map[string]string{
+		"nosuch: 1":                    "line 1: there is no flag --nosuch",
+		"serve:\n  nosuch: 1":          "line 2: there is no flag --nosuch",
+		"nosuch: {a: 1}":               `there is no command "nosuch"`,
+		"serve: {listen: [[1]]}":       "plain values only",
+		"- a list":                     "YAML",
+		"store: sqlite:a\nstore: b":    "already defined",
+		"serve: {max-batch: many}":     "--max-batch",
+		"serve: {store: 'mysql://h/'}": "sqlite:FILE",
+	} {
+		t.Run(content, func(t *testing.T) {
+			run(t, "serve", "--config", writeFile(t, content)).check(t, exitUsage, word)
+		})
+	}
+}
+
+// verifyError says which store the command meant: none of them exists.
+func verifyError(t *testing.T, args ...string) string {
+	t.Helper()
+	r := run(t, append([]string{"verify"}, args...)...)
+	r.check(t, exitFailed)
+	return r.stderr
+}
+
+func TestWhereFlagsComeFrom(t *testing.T) {
+	dir := t.TempDir()
+	file := func(name string) string { return "sqlite:" + filepath.Join(dir, name) }
+	general := writeFile(t, "store: "+file("general")+"\n")
+	both := writeFile(t, "store: "+file("general")+"\nverify:\n  store: "+file("own")+"\n")
+	for _, test := range []struct {
+		name, env, want string
+		args            []string
+	}{
+		{"default", "", "rbcs.db", nil},
+		{"file", "", "general", []string{"--config", general}},
+		{"section", "", "own", []string{"--config", both}},
+		{"environment", file("env"), "env", []string{"--config", both}},
+		{"command line", file("env"), "flag", []string{"--config", both, "--store", file("flag")}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Chdir(t.TempDir())
+			if test.env != "" {
+				t.Setenv("RBCS_STORE", test.env)
+			}
+			if got := verifyError(t, test.args...); !strings.Contains(got, test.want) {
+				t.Errorf("got %q, want the store %s", got, test.want)
+			}
+		})
+	}
+	t.Run("file of the environment", func(t *testing.T) {
+		t.Setenv("RBCS_CONFIG", both)
+		if got := verifyError(t); !strings.Contains(got, "own") {
+			t.Errorf("got %q, want the store of the file", got)
+		}
+	})
+}
+
+func TestVersion(t *testing.T) {
+	r := run(t, "--version")
+	r.check(t, exitDone)
+	if !strings.HasPrefix(r.stdout, "rbcs ") {
+		t.Errorf("got %q", r.stdout)
+	}
+}
+
+func TestRedact(t *testing.T) {
+	for text, want := range map[string]string{
+		"postgres://u:p%40ss@h:5432/d?sslmode=disable": "postgres://u:xxxxx@h:5432/d?sslmode=disable",
+		"cannot open postgres://u:a/b@c@h/d":           "cannot open postgres://u:xxxxx@h/d",
+		"postgres://u@h/d":                             "postgres://u@h/d",
+		"postgres://h/d?user=u&password=p&x=1":         "postgres://h/d?user=u&password=xxxxx&x=1",
+		"host=h password='a b' user=u":                 "host=h password=xxxxx user=u",
+		"http://127.0.0.1:8080/a":                      "http://127.0.0.1:8080/a",
+	} {
+		if got := redact(text); got != want {
+			t.Errorf("redact(%q) = %q, want %q", text, got, want)
+		}
+	}
+}
+
+func writeFile(t *testing.T, content string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}

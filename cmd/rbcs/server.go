@@ -1,0 +1,247 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/pprof"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"rbcs"
+	"rbcs/internal/dashboard"
+	"rbcs/internal/engine"
+	"rbcs/internal/rest"
+	"rbcs/internal/telemetry"
+)
+
+// server is a running service.
+type server struct {
+	cfg      ServeCmd
+	logger   *slog.Logger
+	store    rbcs.Store
+	engine   *engine.Engine
+	listener net.Listener
+	http     *http.Server
+	debug    *http.Server // nil without --debug-listen
+	draining atomic.Bool
+	failed   chan error // gets what ended the HTTP server by itself
+}
+
+// startServer starts the service and returns once it accepts connections. The
+// caller stops it, also where ctx ends: ctx bounds the start only.
+func startServer(ctx context.Context, cfg ServeCmd, m *Main) (_ *server, err error) {
+	logger, err := telemetry.NewLogger(m.Stderr, cmp.Or(cfg.LogLevel, "info"), cmp.Or(cfg.LogFormat, "auto"))
+	if err != nil {
+		return nil, err
+	}
+	s := &server{cfg: cfg, logger: logger, failed: make(chan error, 2)}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.close())
+		}
+	}()
+	if s.listener, err = listen(cfg.Listen, "--listen"); err != nil {
+		return nil, err
+	}
+	s.store, err = openStore(ctx, cfg.Store, storeOptions{instance: cfg.instance(), migrate: cfg.Migrate, inFlight: cfg.inFlight(), logger: s.logger})
+	if err != nil {
+		return nil, err
+	}
+	handler, err := s.wire(ctx)
+	if err != nil {
+		return nil, err
+	}
+	s.http = rest.NewServer(handler, s.logger)
+	if err := s.startDebug(ctx); err != nil {
+		return nil, err
+	}
+	go s.serve(s.http, s.listener)
+	s.logger.InfoContext(ctx, "serving", slog.String("url", s.URL()), slog.String("store", cfg.Store.String()),
+		slog.String("instance", cfg.instance()), slog.String("version", buildVersion()))
+	if !loopback(s.listener.Addr().String()) {
+		s.logger.WarnContext(ctx, "everybody who reaches this address may move money: there is no authentication; keep it inside a trusted network",
+			slog.String("listen", cfg.Listen))
+	}
+	return s, nil
+}
+
+// wire builds what stands between the HTTP server and the store.
+func (s *server) wire(ctx context.Context) (http.Handler, error) {
+	declared, err := s.store.DeclareCurrencies(ctx, s.cfg.Currencies)
+	if err != nil {
+		return nil, fmt.Errorf("--currencies: %w", err)
+	}
+	currencies, err := rbcs.NewCurrencies(declared...)
+	if err != nil {
+		return nil, fmt.Errorf("the currencies in the database: %w", err)
+	}
+	metrics := telemetry.NewMetrics(buildVersion())
+	s.engine, err = engine.New(s.store, engine.Config{
+		MaxBatch: s.cfg.MaxBatch, MaxPending: s.cfg.MaxPending, InFlight: s.cfg.inFlight(),
+		Observe: func(c engine.Commit) { metrics.Commit(c.Size, c.Duration, c.Code) },
+		Logger:  s.logger,
+	})
+	if err != nil {
+		return nil, err
+	}
+	metrics.Gauge("rbcs_pending_transactions", "Transactions that are admitted and not yet answered.",
+		func() float64 { return float64(s.engine.Stats().Pending) })
+	metrics.Gauge("rbcs_commits_in_flight", "Commits under way.",
+		func() float64 { return float64(s.engine.Stats().InFlight) })
+	handler, err := rest.New(rest.Config{
+		Store: s.store, Engine: s.engine, Currencies: currencies,
+		Logger: s.logger, Metrics: metrics, Dashboard: dashboard.Handler(), Version: buildVersion(), Ready: s.ready,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return s.leave(handler), nil
+}
+
+// ready fails as soon as the service is told to stop.
+func (s *server) ready(ctx context.Context) error {
+	if s.draining.Load() {
+		return rbcs.Errorf(rbcs.Unavailable, "the service is stopping")
+	}
+	return s.store.Check(ctx)
+}
+
+// leave makes clients close their connections when the service is stopping:
+// one that was kept alive could be closed just as the next request is sent.
+func (s *server) leave(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if s.draining.Load() {
+			w.Header().Set("Connection", "close")
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+func (s *server) serve(h *http.Server, l net.Listener) {
+	if err := h.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+		s.failed <- fmt.Errorf("the HTTP server ended: %w", err)
+	}
+}
+
+// startDebug serves Go's profiles, on an address that only this machine reaches.
+func (s *server) startDebug(ctx context.Context) error {
+	if s.cfg.DebugListen == "" {
+		return nil
+	}
+	l, err := listen(s.cfg.DebugListen, "--debug-listen")
+	if err != nil {
+		return err
+	}
+	mux := http.NewServeMux()
+	mux.HandleFunc("/debug/pprof/", pprof.Index)
+	mux.HandleFunc("/debug/pprof/cmdline", pprof.Cmdline)
+	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
+	mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
+	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
+	s.debug = rest.NewServer(mux, s.logger)
+	go s.serve(s.debug, l)
+	s.logger.InfoContext(ctx, "serving profiles", slog.String("url", "http://"+l.Addr().String()+"/debug/pprof/"))
+	return nil
+}
+
+// URL returns where clients on this machine reach the service.
+func (s *server) URL() string {
+	address := s.listener.Addr().(*net.TCPAddr)
+	host := address.IP.String()
+	if address.IP.IsUnspecified() {
+		host = "127.0.0.1"
+	}
+	return "http://" + net.JoinHostPort(host, fmt.Sprint(address.Port))
+}
+
+// Wait waits until ctx ends, or until the service fails by itself: then it says why.
+func (s *server) Wait(ctx context.Context) error {
+	select {
+	case <-ctx.Done():
+		return nil
+	case err := <-s.failed:
+		return err
+	}
+}
+
+// Stop ends the service in the order in which nobody is left waiting: readiness
+// fails, then transactions are refused, those that were admitted are committed
+// and answered, requests in flight end, the store closes. When ctx ends first,
+// what is left is answered as not attempted or unknown.
+func (s *server) Stop(ctx context.Context) error {
+	s.draining.Store(true)
+	s.logger.InfoContext(ctx, "stopping", slog.Int("pending", s.engine.Stats().Pending))
+	if s.cfg.DrainDelay > 0 {
+		select {
+		case <-time.After(s.cfg.DrainDelay):
+		case <-ctx.Done():
+		}
+	}
+	err := s.engine.Stop(ctx)
+	flush, cancel := atLeast(ctx, flushTimeout)
+	defer cancel()
+	if httpErr := s.http.Shutdown(flush); httpErr != nil {
+		err = errors.Join(err, fmt.Errorf("requests were still in flight: %w", httpErr), s.http.Close())
+	}
+	err = errors.Join(err, s.close())
+	if err == nil {
+		s.logger.InfoContext(ctx, "stopped")
+	}
+	return err
+}
+
+// close closes what is open, also after half a start.
+func (s *server) close() error {
+	var errs []error
+	if s.debug != nil {
+		errs = append(errs, s.debug.Close())
+	}
+	if s.listener != nil {
+		if err := s.listener.Close(); !errors.Is(err, net.ErrClosed) {
+			errs = append(errs, err)
+		}
+	}
+	if s.engine != nil { // a Stop that was impatient left it with the store
+		stop, cancel := context.WithTimeout(context.Background(), abortTimeout)
+		defer cancel()
+		errs = append(errs, s.engine.Stop(stop))
+	}
+	if s.store != nil {
+		errs = append(errs, s.store.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// flushTimeout is how long answers may take to be written, also when the time to
+// stop is over: it is what tells clients what became of their money.
+const flushTimeout = 5 * time.Second
+
+// atLeast returns ctx, or one that lasts so much longer if ctx has less left.
+func atLeast(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
+	deadline, bounded := ctx.Deadline()
+	if ctx.Err() == nil && (!bounded || time.Until(deadline) > d) {
+		return ctx, func() {}
+	}
+	return context.WithTimeout(context.WithoutCancel(ctx), d)
+}
+
+// abortTimeout is how long commits that were interrupted may take to return.
+const abortTimeout = 5 * time.Second
+
+// listen opens a TCP address; flag names where it came from.
+func listen(address, flag string) (net.Listener, error) {
+	l, err := net.Listen("tcp", address)
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return nil, fmt.Errorf("%s %s: the address is in use; stop the other program or choose another port", flag, address)
+	case err != nil:
+		return nil, fmt.Errorf("%s %s: %w", flag, address, err)
+	}
+	return l, nil
+}

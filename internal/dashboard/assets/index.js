@@ -1,0 +1,149 @@
+'use strict';
+const $ = id => document.getElementById(id);
+const number = new Intl.NumberFormat('en', {maximumFractionDigits: 1});
+const every = 2000, points = 120;
+
+// el makes an element. Text is only ever set as text: what clients wrote is not markup.
+function el(name, props, ...children) {
+  const e = Object.assign(document.createElement(name), props);
+  e.append(...children.filter(c => c !== undefined && c !== null));
+  return e;
+}
+
+async function get(path) {
+  const response = await fetch(path, {signal: AbortSignal.timeout(10000)});
+  const body = await response.json();
+  return {ok: response.ok, status: response.status, body};
+}
+
+// The metrics that are shown, from Prometheus' text: name{labels} value.
+async function metrics() {
+  const sums = {posted: 0, rejected: 0, error: 0, commits: 0, seconds: 0};
+  const response = await fetch('/metrics', {signal: AbortSignal.timeout(10000)});
+  if (!response.ok) return null;
+  for (const line of (await response.text()).split('\n')) {
+    const value = Number(line.slice(line.lastIndexOf(' ') + 1));
+    const outcome = /^rbcs_transactions_total\{.*outcome="(posted|rejected|error)"/.exec(line);
+    if (outcome) sums[outcome[1]] += value;
+    else if (line.startsWith('rbcs_commit_duration_seconds_sum ')) sums.seconds = value;
+    else if (line.startsWith('rbcs_commit_duration_seconds_count ')) sums.commits = value;
+  }
+  return sums;
+}
+
+let before = null;
+const rates = {posted: [], rejected: []};
+async function showMetrics() {
+  const now = await metrics();
+  if (!now) return;
+  const at = performance.now();
+  $('posted').textContent = number.format(now.posted);
+  $('rejected').textContent = number.format(now.rejected);
+  if (before) {
+    const seconds = (at - before.at) / 1000;
+    for (const kind of ['posted', 'rejected', 'error']) {
+      const rate = Math.max(0, now[kind] - before.now[kind]) / seconds; // a restart begins at zero
+      $(kind + '-rate').textContent = number.format(rate);
+      if (rates[kind]) rates[kind] = [...rates[kind], rate].slice(-points);
+    }
+    const commits = now.commits - before.now.commits;
+    if (commits > 0) $('commit').textContent = number.format((now.seconds - before.now.seconds) / commits * 1000) + ' ms';
+    const top = Math.max(1, ...rates.posted, ...rates.rejected);
+    for (const kind of ['posted', 'rejected']) {
+      const list = rates[kind];
+      $(kind + '-line').setAttribute('points',
+        list.map((rate, i) => `${points - list.length + i},${98 - 96 * rate / top}`).join(' '));
+    }
+  }
+  before = {at, now};
+}
+
+async function showHealth() {
+  const pill = $('health');
+  try {
+    const ready = await get('/readyz');
+    pill.textContent = ready.ok ? 'ready' : ready.body.detail;
+    pill.className = 'pill ' + (ready.ok ? 'good' : 'bad');
+    if (ready.ok) $('version').textContent = ready.body.version;
+  } catch {
+    pill.textContent = 'not reachable';
+    pill.className = 'pill bad';
+  }
+}
+
+const time = s => el('time', {dateTime: s, title: s}, s.slice(0, 19).replace('T', ' '));
+const link = s => el('button', {className: 'link id', type: 'button', onclick: () => { $('query').value = s; search(s); }}, s);
+const money = (amount, currency) => `${amount} ${currency ?? ''}`;
+const status = t => el('span', {className: t.status === 'rejected' ? 'bad' : 'good', title: t.detail ?? ''}, t.code ?? t.status);
+
+function table(columns, rows) {
+  if (rows.length === 0) return el('p', {className: 'soft'}, 'None yet.');
+  return el('table', {},
+    el('thead', {}, el('tr', {}, ...columns.map(([title, , right]) => el('th', {className: right ? 'num' : ''}, title)))),
+    el('tbody', {}, ...rows.map(row =>
+      el('tr', {}, ...columns.map(([, cell, right]) => el('td', {className: right ? 'num' : ''}, cell(row)))))));
+}
+
+async function showLatest() {
+  const latest = await get('/v1/transactions?limit=15');
+  $('latest').replaceChildren(latest.ok ? table([
+    ['committed (UTC)', t => time(t.committed_at)], ['ID', t => link(t.id)], ['source', t => link(t.source)],
+    ['destination', t => link(t.destination)], ['amount', t => money(t.amount, t.currency), true], ['', status],
+  ], latest.body.transactions) : el('p', {className: 'bad'}, latest.body.detail));
+}
+
+function facts(pairs) {
+  return el('dl', {}, ...pairs.filter(([, v]) => v !== undefined).flatMap(([k, v]) => [el('dt', {}, k), el('dd', {}, v)]));
+}
+
+function account(a, changes) {
+  return [el('h3', {}, 'Account ', el('span', {className: 'id'}, a.number)),
+    facts([['balance', money(a.balance, a.currency)], ['held', money(a.held, a.currency)],
+      ['available', money(a.available, a.currency)], ['overdraft', a.overdraft], ['status', a.status],
+      ['version', String(a.version)], ['changed', time(a.updated_at)]]),
+    table([['committed (UTC)', t => time(t.committed_at)], ['ID', t => link(t.id)],
+      ['with', t => link(t.direction === 'credit' ? t.source : t.destination)],
+      ['change', t => t.change, true], ['balance', t => t.balance, true]], changes)];
+}
+
+function transaction(t) {
+  const known = Object.entries(t).map(([k, v]) => [k.replaceAll('_', ' '), typeof v === 'object' ? JSON.stringify(v) : String(v)]);
+  return [el('h3', {}, 'Transaction ', el('span', {className: 'id'}, t.id)), facts(known)];
+}
+
+let asked = 0;
+async function search(text) {
+  const mine = ++asked;
+  const name = encodeURIComponent(text.trim());
+  if (!name) return $('found').replaceChildren();
+  const found = [];
+  try {
+    const [a, t] = await Promise.all([get('/v1/accounts/' + name), get('/v1/transactions/' + name)]);
+    if (a.ok) {
+      const changes = await get(`/v1/accounts/${name}/transactions?order=desc&limit=10`);
+      found.push(...account(a.body, changes.ok ? changes.body.transactions : []));
+    }
+    if (t.ok) found.push(...transaction(t.body));
+    const fault = [a, t].find(r => r.status >= 500);
+    if (found.length === 0) found.push(el('p', {className: 'bad'}, fault ? fault.body.detail : 'There is no account and no transaction of this name.'));
+  } catch {
+    found.push(el('p', {className: 'bad'}, 'The service is not reachable.'));
+  }
+  if (mine === asked) $('found').replaceChildren(...found); // a later search may have been answered first
+}
+
+$('search').addEventListener('submit', event => {
+  event.preventDefault();
+  history.replaceState(null, '', '#' + encodeURIComponent($('query').value));
+  search($('query').value);
+});
+
+async function tick() {
+  if (!document.hidden) await Promise.allSettled([showHealth(), showMetrics(), showLatest()]);
+  setTimeout(tick, every);
+}
+tick();
+if (location.hash) {
+  $('query').value = decodeURIComponent(location.hash.slice(1));
+  search($('query').value);
+}

@@ -1,0 +1,43 @@
+package dashboard
+
+import (
+	"net/http/httptest"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+func TestPages(t *testing.T) {
+	for path, title := range map[string]string{"/": "<title>rbcs</title>", "/docs": "<title>rbcs API</title>"} {
+		w := httptest.NewRecorder()
+		Handler().ServeHTTP(w, httptest.NewRequest("GET", path, nil))
+		document, policy := w.Body.String(), w.Header().Get("Content-Security-Policy")
+		if w.Code != 200 || !strings.Contains(document, title) || !strings.HasPrefix(w.Header().Get("Content-Type"), "text/html") {
+			t.Errorf("%s: status %d, type %s", path, w.Code, w.Header().Get("Content-Type"))
+		}
+		// Nothing comes from elsewhere, and all that is inline is in the policy.
+		if found := regexp.MustCompile(`(?i)(src|href)\s*=\s*["']?(https?:)?//|@import|url\(|https?://`).FindString(document); found != "" {
+			t.Errorf("%s loads from elsewhere: %s", path, found)
+		}
+		for _, tag := range []string{"style", "script"} {
+			inline := regexp.MustCompile(`(?s)<`+tag+`>(.*?)</`+tag+`>`).FindAllStringSubmatch(document, -1)
+			if len(inline) != 1 || !strings.Contains(policy, tag+"-src "+source(inline[0][1])) {
+				t.Errorf("%s: the policy does not fit its %s: %s", path, tag, policy)
+			}
+		}
+		if !strings.Contains(policy, "default-src 'none'") || strings.Contains(policy, "unsafe") {
+			t.Errorf("%s: policy %s", path, policy)
+		}
+		if found := regexp.MustCompile(`innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval\(|\son[a-z]+="|\sstyle="`).FindString(document); found != "" {
+			t.Errorf("%s: %s would make markup of what clients wrote, or break the policy", path, found)
+		}
+	}
+}
+
+func TestNoOtherPage(t *testing.T) {
+	w := httptest.NewRecorder()
+	Handler().ServeHTTP(w, httptest.NewRequest("GET", "/assets/index.js", nil))
+	if w.Code != 404 {
+		t.Errorf("status %d", w.Code)
+	}
+}

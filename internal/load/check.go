@@ -1,0 +1,150 @@
+package load
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strconv"
+	"time"
+
+	"rbcs/client"
+)
+
+// accountsAtOnce is how many accounts are made or listed with one request.
+const accountsAtOnce = 1000
+
+// createAccounts creates the accounts of the run and notes their balances. They
+// may all go below zero, so that nothing is rejected.
+func (r *runner) createAccounts(ctx context.Context) error {
+	list := make([]client.NewAccount, 0, accountsAtOnce)
+	for i := range r.Accounts {
+		number := string(r.plan.appendNumber(nil, uint64(i)))
+		list = append(list, client.NewAccount{Number: number, Currency: currency.Code, Overdraft: client.Unlimited})
+		if len(list) < cap(list) && i < r.Accounts-1 {
+			continue
+		}
+		results, err := r.client.CreateAccounts(ctx, list)
+		if err != nil {
+			return fmt.Errorf("the accounts of the run cannot be created at %s: %w", r.URL, err)
+		}
+		for k, result := range results {
+			if result.Err != nil {
+				return fmt.Errorf("the account %s cannot be created: %w", list[k].Number, result.Err)
+			}
+			balance, err := cents(result.Account.Balance)
+			if err != nil {
+				return fmt.Errorf("the account %s: %w", list[k].Number, err)
+			}
+			a := &r.tally.accounts[i-len(list)+1+k]
+			a.balance.Store(balance)
+			a.postings.Store(result.Account.Version)
+		}
+		r.progress.Items.Add(int64(len(list)))
+		list = list[:0]
+	}
+	r.progress.Items.Store(0)
+	return nil
+}
+
+// cents reads a balance.
+func cents(balance client.Amount) (int64, error) {
+	amount, err := balance.In(currency.Decimals)
+	if err != nil {
+		return 0, fmt.Errorf("the balance %q: %w", balance, err)
+	}
+	n, ok := amount.Int64()
+	if !ok {
+		return 0, fmt.Errorf("the balance %q is no sum of this run", balance)
+	}
+	return n, nil
+}
+
+// resolvePause is the wait between two rounds of asking for unknown outcomes.
+const resolvePause = 200 * time.Millisecond
+
+// resolve submits every request again that has transactions whose outcome is
+// not known, until it is, and enters what was posted. It returns how many
+// transactions are still unknown when the time is up.
+func (r *runner) resolve(ctx context.Context, workers []*worker, report *Report) (left int64) {
+	var open []unresolved
+	for _, w := range workers {
+		open = append(open, w.unresolved...)
+	}
+	ctx, cancel := context.WithTimeout(ctx, r.ResolveFor)
+	defer cancel()
+	e := r.target.newExchange()
+	for len(open) > 0 {
+		open = slices.DeleteFunc(open, func(u unresolved) bool { return ctx.Err() == nil && r.resolveOne(e, &u, report) })
+		if len(open) > 0 && !sleepUntil(ctx, time.Now().Add(resolvePause)) {
+			break
+		}
+	}
+	for _, u := range open {
+		for _, known := range u.known {
+			if !known {
+				left++
+			}
+		}
+	}
+	return left
+}
+
+// resolveOne submits one request again and reports whether all of it is known now.
+func (r *runner) resolveOne(e *exchange, u *unresolved, report *Report) bool {
+	list := r.plan.transfers(u.request, nil)
+	outcomes, _, _ := r.target.submit(e, r.plan.appendBody(nil, u.request, list), r.Batch) // without an answer all are unknown
+	for i, o := range outcomes {
+		// What is refused now may still have been posted by the first submission.
+		if u.known[i] || o.kind != posted && o.kind != rejected {
+			continue
+		}
+		u.known[i] = true
+		report.Check.Resolved++
+		if o.kind == posted {
+			report.Transactions.Posted++
+			r.tally.enter(list[i], o)
+		} else {
+			report.Transactions.Rejected++
+		}
+	}
+	return !slices.Contains(u.known, false)
+}
+
+// maxExamples bounds how many differences are listed.
+const maxExamples = 10
+
+// compare reads every account of the run and compares it with the tally.
+func (r *runner) compare(ctx context.Context, report *Report) error {
+	i := 0
+	query := client.AccountQuery{Prefix: string(r.plan.prefix), PageSize: accountsAtOnce}
+	for got, err := range r.client.Accounts(ctx, query) {
+		if err != nil {
+			return err
+		}
+		// The list comes in the order of the numbers, and those of the accounts are their indices.
+		for ; i < r.Accounts && string(r.plan.appendNumber(nil, uint64(i))) < got.Number; i++ {
+			report.differs(string(r.plan.appendNumber(nil, uint64(i))), "an account", "none")
+		}
+		if i == r.Accounts || string(r.plan.appendNumber(nil, uint64(i))) != got.Number {
+			report.differs(got.Number, "no such account", "an account")
+			continue
+		}
+		balance, err := cents(got.Balance)
+		if err != nil {
+			return err
+		}
+		a := &r.tally.accounts[i]
+		wantBalance, wantVersion := a.balance.Load(), a.postings.Load()
+		report.Check.offBy(balance - wantBalance)
+		if balance != wantBalance {
+			report.differs(got.Number, formatCents(wantBalance), string(got.Balance))
+		} else if got.Version != wantVersion {
+			report.differs(got.Number, "version "+strconv.FormatInt(wantVersion, 10), "version "+strconv.FormatInt(got.Version, 10))
+		}
+		i++
+	}
+	for ; i < r.Accounts; i++ {
+		report.differs(string(r.plan.appendNumber(nil, uint64(i))), "an account", "none")
+	}
+	return nil
+}

@@ -1,0 +1,179 @@
+package load
+
+import (
+	"context"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/valyala/fasthttp"
+
+	"rbcs"
+)
+
+// worker is one client: it sends one request after the other.
+type worker struct {
+	*runner
+	exchange *exchange
+	list     []transfer
+	body     []byte
+
+	writes, reads histogram
+	statuses      map[string]int64 // answers by HTTP status, "none" where there was none
+	codes         map[rbcs.Code]int64
+	kinds         [refused + 1]int64 // transactions
+	read, stale   int64              // balances; those that were older than what was acknowledged
+	readFailed    int64
+	unresolved    []unresolved
+	firstError    error
+}
+
+// unresolved is a request with transactions whose outcome is not known.
+type unresolved struct {
+	request int64
+	known   []bool // which of them have an outcome
+}
+
+// shedPause is how long a client waits that was told that there is too much
+// load: without it, refusals would be most of the load.
+const shedPause = 100 * time.Millisecond
+
+// load runs all clients and returns them with what they counted.
+func (r *runner) load(ctx context.Context) ([]*worker, time.Duration) {
+	workers := make([]*worker, r.Clients)
+	r.start = time.Now()
+	r.progress.Begun.Store(r.start.UnixNano())
+	ctx, cancel := context.WithDeadline(ctx, r.start.Add(r.Duration))
+	defer cancel()
+	var group sync.WaitGroup
+	for i := range workers {
+		w := &worker{
+			runner: r, exchange: r.target.newExchange(),
+			statuses: map[string]int64{}, codes: map[rbcs.Code]int64{},
+		}
+		workers[i] = w
+		group.Go(func() { w.run(ctx) })
+	}
+	group.Wait()
+	return workers, time.Since(r.start)
+}
+
+func (w *worker) run(ctx context.Context) {
+	for {
+		n := w.next.Add(1) - 1
+		due := time.Now()
+		if w.Rate > 0 {
+			due = w.due(n)
+			if !sleepUntil(ctx, due) {
+				return
+			}
+		}
+		if ctx.Err() != nil {
+			return
+		}
+		if w.do(n, due) && !sleepUntil(ctx, time.Now().Add(shedPause)) {
+			return
+		}
+	}
+}
+
+// due returns when the n-th request starts in an open loop.
+func (r *runner) due(n int64) time.Time {
+	perRequest := float64(r.Batch) / r.Rate * float64(time.Second)
+	return r.start.Add(time.Duration(float64(n) * perRequest))
+}
+
+// sleepUntil returns false, at once, where the context ends before that time.
+func sleepUntil(ctx context.Context, t time.Time) bool {
+	if end, ok := ctx.Deadline(); ok && !t.Before(end) {
+		<-ctx.Done()
+		return false
+	}
+	timer := time.NewTimer(time.Until(t))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// do sends the n-th request, which was due at the given time. It reports
+// whether the service has too much load.
+func (w *worker) do(n int64, due time.Time) (overload bool) {
+	if account, yes, _ := w.plan.read(n); yes {
+		return w.readBalance(account, due)
+	}
+	w.list = w.plan.transfers(n, w.list[:0])
+	w.body = w.plan.appendBody(w.body[:0], n, w.list)
+	outcomes, status, err := w.target.submit(w.exchange, w.body, w.Batch)
+	w.writes.add(time.Since(due))
+	w.answered(status, err)
+	open := false
+	for i, o := range outcomes {
+		w.kinds[o.kind]++
+		if o.kind != posted {
+			w.codes[o.code]++
+		}
+		switch o.kind {
+		case posted:
+			w.tally.enter(w.list[i], o)
+		case shed:
+			overload = true
+		case unknown:
+			open = true
+		case rejected, refused:
+		}
+	}
+	if open {
+		w.open(n, outcomes)
+	}
+	w.progress.Items.Add(int64(len(outcomes)))
+	return overload
+}
+
+// open notes a request that must be submitted again.
+func (w *worker) open(n int64, outcomes []outcome) {
+	u := unresolved{request: n, known: make([]bool, len(outcomes))}
+	for i, o := range outcomes {
+		u.known[i] = o.kind != unknown
+	}
+	w.unresolved = append(w.unresolved, u)
+}
+
+func (w *worker) readBalance(account uint64, due time.Time) (overload bool) {
+	a := &w.tally.accounts[account]
+	acknowledged := a.seen.Load() // before the read starts
+	path := append(w.body[:0], "/v1/accounts/"...)
+	path = append(w.plan.appendNumber(path, account), "/balance"...)
+	w.body = path
+	status, err := w.target.do(w.exchange, string(path), nil)
+	w.reads.add(time.Since(due))
+	w.progress.Items.Add(1)
+	version := int64(-1)
+	if err == nil && status == fasthttp.StatusOK {
+		version, err = w.exchange.balanceVersion()
+	}
+	w.answered(status, err)
+	switch {
+	case version < 0:
+		w.readFailed++
+		return true
+	case version < acknowledged:
+		w.stale++
+	}
+	w.read++
+	return false
+}
+
+func (w *worker) answered(status int, err error) {
+	key := "none"
+	if status != 0 {
+		key = strconv.Itoa(status)
+	}
+	w.statuses[key]++
+	if err != nil && w.firstError == nil {
+		w.firstError = err
+	}
+}

@@ -1,0 +1,109 @@
+package postgres
+
+import (
+	"context"
+	"database/sql"
+	"embed"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/stdlib"
+	"github.com/pressly/goose/v3"
+	"github.com/pressly/goose/v3/lock"
+
+	"rbcs"
+)
+
+//go:embed migrations/*.sql
+var embedded embed.FS
+
+// migrations are the embedded files, numbered from 1.
+var migrations = func() fs.FS {
+	sub, err := fs.Sub(embedded, "migrations")
+	if err != nil {
+		panic(err) // the folder is embedded
+	}
+	return sub
+}()
+
+// MigrateOptions are what [Migrate] needs beside the DSN.
+type MigrateOptions struct {
+	// ServiceRole, where it is set, is granted what the service needs and no
+	// more: in particular neither UPDATE nor DELETE on the log.
+	ServiceRole string
+	Logger      *slog.Logger // default: slog.Default()
+}
+
+// Migrate brings the database's schema up to date. Several instances may call it
+// at once: a session lock lets one of them work while the others wait. For that
+// lock the DSN must lead to the server directly, not through a pooler.
+func Migrate(ctx context.Context, dsn string, opts MigrateOptions) error {
+	config, err := pgx.ParseConfig(dsn)
+	if err != nil {
+		return rbcs.Errorf(rbcs.InvalidRequest, "the store's DSN is not valid: %w", err)
+	}
+	db := stdlib.OpenDB(*config)
+	err = migrate(ctx, db, opts)
+	return errors.Join(err, db.Close())
+}
+
+func migrate(ctx context.Context, db *sql.DB, opts MigrateOptions) error {
+	locker, err := lock.NewPostgresSessionLocker(lock.WithLockTimeout(1, 300), lock.WithUnlockTimeout(1, 60)) // tries every second
+	if err != nil {
+		return rbcs.Errorf(rbcs.Internal, "migrate: %w", err)
+	}
+	provider, err := goose.NewProvider(goose.DialectPostgres, db, migrations, goose.WithSessionLocker(locker), goose.WithDisableGlobalRegistry(true))
+	if err != nil {
+		return rbcs.Errorf(rbcs.Internal, "migrate: %w", err)
+	}
+	results, err := provider.Up(ctx)
+	if err != nil {
+		if known := failure(err); known.Code == rbcs.Unavailable {
+			return known
+		}
+		return rbcs.Errorf(rbcs.Internal, "migrate: %w", err)
+	}
+	log := opts.Logger
+	if log == nil {
+		log = slog.Default()
+	}
+	for _, r := range results {
+		log.InfoContext(ctx, "migrated the schema", "file", r.Source.Path, "duration", r.Duration)
+	}
+	if opts.ServiceRole == "" {
+		return nil
+	}
+	if _, err := db.ExecContext(ctx, grants(opts.ServiceRole)); err != nil {
+		return rbcs.Errorf(rbcs.Internal, "granting to the role %s what the service needs: %w", opts.ServiceRole, err)
+	}
+	return nil
+}
+
+// grants returns the statements that give a role what the service needs.
+func grants(role string) string {
+	return strings.ReplaceAll(`
+grant select on goose_db_version to ROLE;
+grant select, insert on currencies, accounts, account_changes, transactions to ROLE;
+grant update (status, overdraft, balance, held, received, sent, version, metadata, updated_at) on accounts to ROLE;
+grant usage on sequence transactions_sequence to ROLE`, "ROLE", pgx.Identifier{role}.Sanitize())
+}
+
+// schemaVersion is the number of the newest embedded migration.
+func schemaVersion() (newest int64, err error) {
+	files, err := fs.Glob(migrations, "*.sql")
+	if err != nil {
+		return 0, fmt.Errorf("postgres: %w", err)
+	}
+	for _, file := range files {
+		number, err := goose.NumericComponent(file)
+		if err != nil {
+			return 0, fmt.Errorf("postgres: %w", err)
+		}
+		newest = max(newest, number)
+	}
+	return newest, nil
+}

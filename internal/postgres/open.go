@@ -1,0 +1,201 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"rbcs"
+)
+
+// Options are what [Open] needs beside the DSN. Zero values mean the defaults.
+type Options struct {
+	Instance      string        // recorded with every decision as who committed it
+	Logger        *slog.Logger  // default: slog.Default()
+	MaxConns      int32         // of the pool; default 10, or pool_max_conns of the DSN
+	CommitTimeout time.Duration // how long the answer to COMMIT is waited for, where the caller's deadline is not earlier; default 30 s
+}
+
+const (
+	defaultMaxConns      = 10
+	defaultCommitTimeout = 30 * time.Second
+	oldestServer         = 140000
+)
+
+// Store is an [rbcs.Store] on PostgreSQL.
+type Store struct {
+	pool     *pgxpool.Pool
+	instance string
+	log      *slog.Logger
+	settings settings
+
+	commitTimeout time.Duration
+	mu            sync.Mutex
+	committing    map[*wire]struct{} // those whose COMMIT is not answered yet
+	commits       sync.WaitGroup     // of their goroutines
+}
+
+var _ rbcs.Store = (*Store)(nil)
+
+// Open connects to a database whose schema is the one that this program was
+// built with. It refuses a server that may lose what it has committed.
+func Open(ctx context.Context, dsn string, opts Options) (*Store, error) {
+	config, err := parse(dsn)
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case opts.MaxConns > 0:
+		config.MaxConns = opts.MaxConns
+	case !strings.Contains(dsn, "pool_max_conns"):
+		config.MaxConns = defaultMaxConns
+	}
+	pool, err := pgxpool.NewWithConfig(ctx, config)
+	if err != nil {
+		return nil, failure(err)
+	}
+	s := &Store{
+		pool:          pool,
+		instance:      opts.Instance,
+		log:           opts.Logger,
+		commitTimeout: opts.CommitTimeout,
+		committing:    map[*wire]struct{}{},
+	}
+	if s.log == nil {
+		s.log = slog.Default()
+	}
+	if s.commitTimeout <= 0 {
+		s.commitTimeout = defaultCommitTimeout
+	}
+	if err := s.inspect(ctx); err != nil {
+		pool.Close()
+		return nil, err
+	}
+	return s, nil
+}
+
+// parse reads a DSN and makes it one without session state.
+func parse(dsn string) (*pgxpool.Config, error) {
+	config, err := pgxpool.ParseConfig(dsn)
+	if err != nil {
+		return nil, rbcs.Errorf(rbcs.InvalidRequest, "the store's DSN is not valid: %w", err)
+	}
+	conn := config.ConnConfig
+	for name := range conn.RuntimeParams {
+		if name != "application_name" {
+			return nil, rbcs.Errorf(rbcs.InvalidRequest,
+				"the store's DSN sets %s: poolers refuse start-up parameters; set it on the role (alter role … set %s = …)", name, name)
+		}
+	}
+	conn.RuntimeParams = nil
+	if conn.ValidateConnect == nil && !strings.Contains(dsn, "target_session_attrs") && os.Getenv("PGTARGETSESSIONATTRS") == "" {
+		conn.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsReadWrite
+	}
+	conn.DialFunc = dial
+	conn.OnNotice = noticed
+	config.AfterConnect = func(_ context.Context, c *pgx.Conn) error {
+		registerTypes(c.TypeMap())
+		return nil
+	}
+	return config, nil
+}
+
+const inspectSQL = `
+select current_setting('server_version_num')::int, current_setting('fsync')::bool, current_setting('full_page_writes')::bool,
+	current_setting('server_version')`
+
+// inspect refuses a server that is too old or not durable, and a schema that is not this program's.
+func (s *Store) inspect(ctx context.Context) error {
+	var number int
+	var fsync, fullPageWrites bool
+	var version string
+	if err := s.pool.QueryRow(ctx, inspectSQL).Scan(&number, &fsync, &fullPageWrites, &version); err != nil {
+		return failure(err)
+	}
+	switch {
+	case number < oldestServer:
+		return rbcs.Errorf(rbcs.Internal, "the server is PostgreSQL %s; 14 is the oldest that is supported", version)
+	case !fsync:
+		return rbcs.Errorf(rbcs.Internal, "the server runs with fsync=off and would lose money in a crash; set fsync=on")
+	case !fullPageWrites:
+		return rbcs.Errorf(rbcs.Internal, "the server runs with full_page_writes=off and would lose money in a crash; set full_page_writes=on")
+	}
+	s.settings = settingsFor(number)
+	return s.checkSchema(ctx)
+}
+
+const schemaSQL = `select coalesce(max(version_id), 0) from goose_db_version where is_applied`
+
+func (s *Store) checkSchema(ctx context.Context) error {
+	var have int64
+	err := s.pool.QueryRow(ctx, schemaSQL).Scan(&have)
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) && pg.Code == "42P01" { // undefined_table: nothing was ever migrated
+		have, err = 0, nil
+	}
+	if err != nil {
+		return failure(err)
+	}
+	want, err := schemaVersion()
+	switch {
+	case err != nil:
+		return err
+	case have < want:
+		return rbcs.Errorf(rbcs.Internal, "the database has schema version %d, and this program needs %d: run rbcs migrate --store …", have, want)
+	case have > want:
+		return rbcs.Errorf(rbcs.Internal,
+			"the database has schema version %d, and this program knows only %d: it is older than the rbcs migrate --store … that brought the schema there; run a newer program", have, want)
+	}
+	return nil
+}
+
+const checkSQL = `select pg_is_in_recovery() or current_setting('transaction_read_only')::bool`
+
+// Check implements [rbcs.Store].
+func (s *Store) Check(ctx context.Context) error {
+	var readOnly bool
+	if err := s.pool.QueryRow(ctx, checkSQL).Scan(&readOnly); err != nil {
+		return failure(err)
+	}
+	if readOnly {
+		return rbcs.Errorf(rbcs.Unavailable, "the server is a standby or read-only")
+	}
+	return nil
+}
+
+// Close implements [rbcs.Store]. A COMMIT whose answer nobody waits for any more
+// gets the commit time limit to be answered; then its socket is closed, which
+// leaves the backend alone.
+func (s *Store) Close() error {
+	done := make(chan struct{})
+	go func() {
+		s.commits.Wait()
+		close(done)
+	}()
+	select {
+	case <-done:
+	case <-time.After(s.commitTimeout):
+		s.closeCommitting()
+	}
+	s.pool.Close()
+	return nil
+}
+
+func (s *Store) closeCommitting() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for w := range s.committing {
+		if err := w.Close(); err != nil {
+			s.log.Warn("closing a connection whose COMMIT is not answered", "error", fmt.Sprint(err))
+		}
+	}
+}

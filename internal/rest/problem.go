@@ -1,0 +1,248 @@
+package rest
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"rbcs"
+)
+
+const (
+	jsonType    = "application/json"
+	ndjsonType  = "application/x-ndjson"
+	problemType = "application/problem+json"
+)
+
+// problemURN begins the type of every problem; the code follows.
+const problemURN = "urn:rbcs:problem:"
+
+// Problem is an error as RFC 9457 describes it.
+type Problem struct {
+	Type   string         `json:"type" doc:"A URN that ends with the code." example:"urn:rbcs:problem:invalid_request"`
+	Title  string         `json:"title" doc:"The code in words." example:"Invalid request"`
+	Status int            `json:"status" doc:"The HTTP status." example:"400"`
+	Code   string         `json:"code" doc:"What happened, for programs." example:"invalid_request"`
+	Detail string         `json:"detail" doc:"What happened, to what, and what to do, for a person."`
+	Errors []FieldProblem `json:"errors,omitempty" doc:"What is wrong with which field."`
+
+	// The members of a rejection. They are written by appendRejection and stand here for the document.
+	*Shortfall
+	Transaction *Transaction `json:"transaction,omitempty" doc:"The recorded decision, where it is a rejection."`
+
+	retryAfter time.Duration
+	cause      error // for the log
+}
+
+// FieldProblem points at one field.
+type FieldProblem struct {
+	Pointer string `json:"pointer" doc:"JSON pointer into the request, or / and the name of a parameter." example:"/amount"`
+	Message string `json:"message" doc:"What is wrong with it."`
+}
+
+// Shortfall explains insufficient_funds.
+type Shortfall struct {
+	Available string `json:"available,omitempty" doc:"Balance less holds, at the decision."`
+	Overdraft string `json:"overdraft,omitempty" doc:"How far below zero available may go."`
+	Needed    string `json:"needed,omitempty" doc:"The amount."`
+	Short     string `json:"short,omitempty" doc:"What was missing."`
+}
+
+// Error returns the detail. With GetStatus it makes a huma.StatusError.
+func (p *Problem) Error() string { return p.Detail }
+
+// GetStatus returns the HTTP status.
+func (p *Problem) GetStatus() int { return p.Status }
+
+// ContentType tells huma how a problem is sent.
+func (p *Problem) ContentType(string) string { return problemType }
+
+// GetHeaders tells huma which headers go with it.
+func (p *Problem) GetHeaders() http.Header {
+	if p.retryAfter == 0 {
+		return nil
+	}
+	seconds := int64((p.retryAfter + time.Second - 1) / time.Second)
+	return http.Header{"Retry-After": {strconv.FormatInt(seconds, 10)}}
+}
+
+// statusOf is the one table from codes to HTTP statuses. All that is not in it
+// is a rejection.
+func statusOf(code rbcs.Code) int {
+	switch code {
+	case rbcs.InvalidRequest:
+		return http.StatusBadRequest
+	case rbcs.NotFound:
+		return http.StatusNotFound
+	case rbcs.IDConflict, rbcs.AccountConflict, rbcs.VersionNotReached:
+		return http.StatusConflict
+	case rbcs.Overloaded:
+		return http.StatusTooManyRequests
+	case rbcs.Unavailable, rbcs.OutcomeUnknown:
+		return http.StatusServiceUnavailable
+	case rbcs.Internal:
+		return http.StatusInternalServerError
+	}
+	return http.StatusUnprocessableEntity
+}
+
+// defaultRetryAfter is sent with 429 and 503 where nobody knows better.
+const defaultRetryAfter = time.Second
+
+// problemOf makes any error a problem. The cause of an error is never shown.
+func problemOf(err error) *Problem {
+	var p *Problem
+	if errors.As(err, &p) {
+		return p
+	}
+	e := asError(err)
+	p = newProblem(e.Code, statusOf(e.Code), e.Message)
+	p.retryAfter, p.cause = e.RetryAfter, err
+	if p.retryAfter == 0 && (p.Status == http.StatusTooManyRequests || p.Status == http.StatusServiceUnavailable) {
+		p.retryAfter = defaultRetryAfter
+	}
+	for _, f := range e.Fields {
+		p.Errors = append(p.Errors, FieldProblem(f))
+	}
+	return p
+}
+
+// asError finds the [rbcs.Error] in an error, or makes one.
+func asError(err error) *rbcs.Error {
+	var e *rbcs.Error
+	switch {
+	case errors.As(err, &e):
+		return e
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
+		return &rbcs.Error{Code: rbcs.Unavailable, Message: "the request took too long; try again", Err: err}
+	}
+	return &rbcs.Error{Code: rbcs.Internal, Message: "the service failed at this request; it is in its log", Err: err}
+}
+
+func newProblem(code rbcs.Code, status int, detail string) *Problem {
+	return &Problem{
+		Type: problemURN + string(code), Title: titleOf(code), Status: status, Code: string(code), Detail: detail,
+	}
+}
+
+// refusal is a request that HTTP itself has a status for.
+func refusal(status int, detail string) *Problem {
+	return newProblem(rbcs.InvalidRequest, status, detail)
+}
+
+// titleOf returns the code in words: "Insufficient funds".
+func titleOf(code rbcs.Code) string {
+	words := strings.ReplaceAll(string(code), "_", " ")
+	if words == "" {
+		return words
+	}
+	return strings.ToUpper(words[:1]) + words[1:]
+}
+
+// fail answers with an error. It is where an error is handled, and so where it
+// is logged: once, if it is the service's own.
+func (s *server) fail(w http.ResponseWriter, r *http.Request, err error) {
+	p := problemOf(err)
+	s.logFailure(r.Context(), p, r.Method+" "+r.URL.Path)
+	s.write(w, p)
+}
+
+// logFailure logs the service's own failures. When the database is away every
+// request fails in the same way: one line a second says that, and the metrics
+// say how many.
+func (s *server) logFailure(ctx context.Context, p *Problem, what string) {
+	level, message := slog.LevelWarn, "a request was not served"
+	switch {
+	case p.Status < http.StatusInternalServerError:
+		return
+	case errors.Is(p.cause, context.Canceled): // the client went away
+		level = slog.LevelDebug
+	case p.Status == http.StatusInternalServerError:
+		level, message = slog.LevelError, "a request failed"
+	default:
+		if second := s.Now().Unix(); s.warned.Swap(second) == second {
+			return
+		}
+	}
+	s.Logger.LogAttrs(ctx, level, message, slog.String("request", what), slog.Any("error", p.cause))
+}
+
+func (s *server) write(w http.ResponseWriter, p *Problem) {
+	body, err := json.Marshal(p)
+	if err != nil { // strings and integers cannot fail
+		panic(err)
+	}
+	for name, values := range p.GetHeaders() {
+		w.Header()[name] = values
+	}
+	send(w, p.Status, problemType, body)
+}
+
+// contentTypes are the values of that header, made once.
+var contentTypes = map[string][]string{jsonType: {jsonType}, ndjsonType: {ndjsonType}, problemType: {problemType}}
+
+// send writes a whole answer of one of the contentTypes.
+func send(w http.ResponseWriter, status int, contentType string, body []byte) {
+	header := w.Header()
+	header["Content-Type"] = contentTypes[contentType]
+	header["Content-Length"] = []string{strconv.Itoa(len(body))}
+	w.WriteHeader(status)
+	_, _ = w.Write(body) // a client that went away can ask again, with the same ID
+}
+
+// huma reports what it finds wrong with parameters through these variables of its own.
+func init() {
+	huma.DefaultArrayNullable = false
+	huma.NewError = func(status int, message string, errs ...error) huma.StatusError {
+		if status >= http.StatusInternalServerError {
+			return problemOf(errors.Join(errs...))
+		}
+		e := &rbcs.Error{Code: rbcs.InvalidRequest, Message: "the request is invalid"}
+		if len(errs) == 0 {
+			e.Message = message
+		}
+		for _, err := range errs {
+			var detail huma.ErrorDetailer
+			if !errors.As(err, &detail) {
+				e.Fields = append(e.Fields, rbcs.FieldError{Message: err.Error()})
+				continue
+			}
+			d := detail.ErrorDetail()
+			_, name, _ := strings.Cut(d.Location, ".") // "query.limit"
+			e.Fields = append(e.Fields, rbcs.FieldError{Pointer: "/" + escapePointer(name), Message: d.Message})
+		}
+		return problemOf(e)
+	}
+}
+
+// escapePointer makes a name a part of a JSON pointer. It also bounds it: a name comes from a client.
+func escapePointer(name string) string {
+	return strings.NewReplacer("~", "~0", "/", "~1").Replace(shorten(name))
+}
+
+// shorten bounds what is echoed of a client's text.
+func shorten(s string) string { return shortenTo(s, 64) }
+
+func shortenTo(s string, limit int) string {
+	if len(s) <= limit {
+		return s
+	}
+	return strings.ToValidUTF8(s[:limit], "") + "…"
+}
+
+// invalid is the error of one wrong field.
+func invalid(pointer, format string, args ...any) *rbcs.Error {
+	return &rbcs.Error{
+		Code:    rbcs.InvalidRequest,
+		Message: "the request is invalid",
+		Fields:  []rbcs.FieldError{{Pointer: pointer, Message: fmt.Sprintf(format, args...)}},
+	}
+}

@@ -1,0 +1,122 @@
+package rest
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"strconv"
+	"strings"
+	"time"
+
+	"rbcs"
+)
+
+// Page is what every list takes. A page has at most so many items as a store
+// reads in one short transaction. (huma finds embedded structs only where they
+// are exported.).
+type Page struct {
+	Limit  int    `query:"limit" minimum:"1" maximum:"1000" default:"100" doc:"At most so many."`
+	Cursor string `query:"cursor" maxLength:"128" doc:"The next_cursor of the page before."`
+}
+
+// cut cuts a list that was read with one more than the limit, and reports
+// whether there is more.
+func cut[T any](list []T, limit int) ([]T, bool) {
+	if len(list) > limit {
+		return list[:limit], true
+	}
+	return list, false
+}
+
+// refuse makes an error of a read one that huma sends, and logs it.
+func (s *server) refuse(ctx context.Context, err error) error {
+	p := problemOf(err)
+	s.logFailure(ctx, p, "read")
+	return p
+}
+
+// A cursor is opaque to clients: a kind, so that one list does not take
+// another's, and the place behind which to go on.
+const (
+	cursorAccounts     = "a"
+	cursorTransactions = "t"
+	cursorAscending    = "h"
+	cursorDescending   = "d"
+)
+
+func cursorOf(kind string, position int64) string {
+	return base64.RawURLEncoding.EncodeToString(strconv.AppendInt([]byte(kind), position, 10))
+}
+
+func cursorOfNumber(number string) string {
+	return base64.RawURLEncoding.EncodeToString([]byte(cursorAccounts + number))
+}
+
+var errCursor = errors.New("this is not a cursor of this list; use next_cursor of the page before, with the same order")
+
+func cursorText(cursor, kind string) (string, error) {
+	raw, err := base64.RawURLEncoding.Strict().DecodeString(cursor)
+	text, ok := strings.CutPrefix(string(raw), kind)
+	if err != nil || !ok {
+		return "", errCursor
+	}
+	return text, nil
+}
+
+// faults collects what is wrong with parameters.
+type faults []rbcs.FieldError
+
+func (f *faults) check(pointer string, err error) {
+	if err != nil {
+		*f = append(*f, rbcs.FieldError{Pointer: pointer, Message: err.Error()})
+	}
+}
+
+func (f faults) err() error {
+	return &rbcs.Error{Code: rbcs.InvalidRequest, Message: "the request is invalid", Fields: f}
+}
+
+// time reads a time that may be absent.
+func (f *faults) time(pointer, s string) time.Time {
+	if s == "" {
+		return time.Time{}
+	}
+	t, err := parseTime(s)
+	f.check(pointer, err)
+	return t.UTC()
+}
+
+func (f *faults) period(from, to string) (start, end time.Time) {
+	start, end = f.time("/from", from), f.time("/to", to)
+	if !start.IsZero() && !end.IsZero() && !start.Before(end) {
+		f.check("/to", errors.New("this is not after from"))
+	}
+	return start, end
+}
+
+// position reads a cursor that may be absent: 0.
+func (f *faults) position(cursor, kind string) int64 {
+	if cursor == "" {
+		return 0
+	}
+	text, err := cursorText(cursor, kind)
+	position, parseErr := strconv.ParseInt(text, 10, 64)
+	if err == nil && (parseErr != nil || position < 1) {
+		err = errCursor
+	}
+	f.check("/cursor", err)
+	return position
+}
+
+// number reads a cursor of accounts that may be absent.
+func (f *faults) number(cursor string) string {
+	if cursor == "" {
+		return ""
+	}
+	number, err := cursorText(cursor, cursorAccounts)
+	if err == nil && rbcs.ValidateNumber(number) != nil {
+		err = errCursor
+	}
+	f.check("/cursor", err)
+	return number
+}

@@ -1,0 +1,244 @@
+package rest
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"rbcs"
+)
+
+// replayedHeader is the header of an answer that was given before.
+const replayedHeader = "Idempotent-Replayed"
+
+func (s *server) registerTransactions(api huma.API) {
+	describePost(api, postTransactionOperation())
+	s.mux.HandleFunc("POST /v1/transactions", s.postTransaction)
+	describePost(api, postBatchOperation())
+	s.mux.HandleFunc("POST /v1/transactions/batch", s.postBatch)
+	huma.Register(api, readOperation("get-transaction", "/v1/transactions/{id}", "Get a transaction",
+		"The recorded decision, as it is now. A rejected transaction is a 200 here."), s.getTransaction)
+	huma.Register(api, readOperation("list-transactions", "/v1/transactions", "List transactions",
+		"The latest first. All parameters narrow the list."), s.listTransactions)
+}
+
+// postTransaction serves one transaction. It is a hot path: see BenchmarkSingle.
+func (s *server) postTransaction(w http.ResponseWriter, r *http.Request) {
+	// One allocation for what the engine gets. It is not reused: a transaction
+	// whose caller went away still belongs to the engine.
+	var submission struct {
+		transaction rbcs.Transaction
+		list        [1]*rbcs.Transaction
+	}
+	submission.list[0] = &submission.transaction
+	if err := s.decodeSingle(w, r, &submission.transaction); err != nil {
+		s.countRefused(err, 1)
+		s.fail(w, r, err)
+		return
+	}
+	results, err := s.submit(r, submission.list[:])
+	if err == nil && results[0].Err != nil {
+		err = results[0].Err
+	}
+	if err != nil {
+		s.countRefused(err, 1)
+		s.fail(w, r, err)
+		return
+	}
+	s.sendResult(w, &results[0])
+}
+
+func (s *server) decodeSingle(w http.ResponseWriter, r *http.Request, t *rbcs.Transaction) error {
+	d := newDecoder()
+	defer d.free()
+	if _, err := d.read(w, r, min(s.MaxBody, maxSingleBody), jsonType); err != nil {
+		return err
+	}
+	return d.single(t, s.Currencies)
+}
+
+// submit hands transactions to the engine, for a bounded time.
+func (s *server) submit(r *http.Request, txs []*rbcs.Transaction) ([]rbcs.Result, error) {
+	ctx, cancel := context.WithTimeout(r.Context(), s.RequestTimeout)
+	defer cancel()
+	results, err := s.Engine.Submit(ctx, txs)
+	var known *rbcs.Error
+	switch {
+	case err == nil && len(results) != len(txs):
+		return nil, rbcs.Errorf(rbcs.Internal, "the engine gave %d results for %d transactions", len(results), len(txs))
+	case err != nil && !errors.As(err, &known) && ctx.Err() != nil:
+		return nil, rbcs.Errorf(rbcs.OutcomeUnknown,
+			"the request took too long and its outcome is not known; submit the same again: %w", err)
+	}
+	return results, err
+}
+
+// sendResult answers with a decision: the record, or the problem that a rejection is.
+func (s *server) sendResult(w http.ResponseWriter, r *rbcs.Result) {
+	s.Metrics.Result(r)
+	out := newBuffer()
+	defer out.free()
+	status, contentType := http.StatusCreated, jsonType
+	if r.Replayed {
+		w.Header().Set(replayedHeader, "true")
+		status = http.StatusOK
+	}
+	if r.Status == rbcs.Rejected {
+		status, contentType = statusOf(r.Code), problemType
+		out.b = appendRejection(out.b, r)
+	} else {
+		out.b = appendRecord(out.b, r)
+	}
+	send(w, status, contentType, out.b)
+}
+
+// countRefused counts n transactions that an error befell together.
+func (s *server) countRefused(err error, n int) {
+	s.Metrics.Failed(rbcs.Code(problemOf(err).Code), n)
+}
+
+// postBatch serves many transactions. It is a hot path: see BenchmarkBatch1000.
+func (s *server) postBatch(w http.ResponseWriter, r *http.Request) {
+	b, contentType, err := s.decodeBatch(w, r)
+	if err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	s.Metrics.RequestBatch(len(b.items))
+	var results []rbcs.Result
+	if len(b.valid) > 0 {
+		if results, err = s.submit(r, b.valid); err != nil {
+			s.countRefused(err, len(b.valid))
+			s.fail(w, r, err)
+			return
+		}
+	}
+	out := newBuffer()
+	defer out.free()
+	if accept := r.Header.Get("Accept"); accept != "" { // who names a format gets it; else it is the request's
+		switch {
+		case strings.Contains(accept, ndjsonType):
+			contentType = ndjsonType
+		case strings.Contains(accept, jsonType):
+			contentType = jsonType
+		}
+	}
+	if contentType == ndjsonType {
+		out.b = s.appendResults(out.b, b, results, "\n")
+		if len(b.items) > 0 {
+			out.b = append(out.b, '\n')
+		}
+	} else {
+		out.b = s.appendResults(append(out.b, `{"results":[`...), b, results, ",")
+		out.b = append(out.b, `]}`...)
+	}
+	send(w, http.StatusOK, contentType, out.b)
+}
+
+func (s *server) decodeBatch(w http.ResponseWriter, r *http.Request) (*batch, string, error) {
+	d := newDecoder()
+	defer d.free()
+	contentType, err := d.read(w, r, s.MaxBody, jsonType, ndjsonType)
+	if err != nil {
+		return nil, "", err
+	}
+	var b *batch
+	if contentType == ndjsonType {
+		b, err = d.ndjson(s.Currencies)
+	} else {
+		b, err = d.batch(s.Currencies)
+	}
+	return b, contentType, err
+}
+
+// appendResults writes one result for each item, in their order: what was found
+// wrong with it, or the next of the engine's results.
+func (s *server) appendResults(dst []byte, b *batch, results []rbcs.Result, between string) []byte {
+	tally := s.Metrics.Tally()
+	defer tally.Done()
+	for i := range b.items {
+		item := &b.items[i]
+		if i > 0 {
+			dst = append(dst, between...)
+		}
+		err := item.err
+		if err == nil {
+			r := &results[0]
+			results = results[1:]
+			if err = r.Err; err == nil {
+				tally.Result(r)
+				dst = appendOpenRecord(dst, r)
+				if r.Replayed { // a batch has no header for it
+					dst = append(dst, `,"replayed":true`...)
+				}
+				dst = append(dst, '}')
+				continue
+			}
+		}
+		prefix := ""
+		if !b.ndjson { // a line is a document of its own
+			prefix = "/transactions/" + strconv.Itoa(i)
+		}
+		tally.Failed(err.Code)
+		dst = appendItemError(dst, "id", item.key, prefix, err)
+	}
+	return dst
+}
+
+type getTransactionInput struct {
+	ID string `path:"id" maxLength:"128" doc:"The transaction's ID."`
+}
+
+type transactionOutput struct{ Body transactionView }
+
+func (s *server) getTransaction(ctx context.Context, in *getTransactionInput) (*transactionOutput, error) {
+	if err := rbcs.ValidateID(in.ID); err != nil {
+		return nil, s.refuse(ctx, invalid("/id", "%s", err))
+	}
+	result, err := s.Store.Transaction(ctx, in.ID)
+	if err != nil {
+		return nil, s.refuse(ctx, err)
+	}
+	return &transactionOutput{transactionView{&result}}, nil
+}
+
+type listTransactionsInput struct {
+	Account string `query:"account" doc:"Either side is this account."`
+	Status  string `query:"status" enum:"posted,rejected" doc:"What became of them."`
+	From    string `query:"from" doc:"Committed at this time or later. RFC 3339 with its zone."`
+	To      string `query:"to" doc:"Committed before this time."`
+	Page
+}
+
+type transactionListOutput struct{ Body TransactionList }
+
+func (s *server) listTransactions(ctx context.Context, in *listTransactionsInput) (*transactionListOutput, error) {
+	var faults faults
+	q := rbcs.TransactionQuery{Account: in.Account, Status: rbcs.Status(in.Status), Limit: in.Limit + 1}
+	if in.Account != "" {
+		faults.check("/account", rbcs.ValidateNumber(in.Account))
+	}
+	q.From, q.To = faults.period(in.From, in.To)
+	q.Before = faults.position(in.Cursor, cursorTransactions)
+	if faults != nil {
+		return nil, s.refuse(ctx, faults.err())
+	}
+	results, err := s.Store.Transactions(ctx, q)
+	if err != nil {
+		return nil, s.refuse(ctx, err)
+	}
+	out := &transactionListOutput{}
+	results, more := cut(results, in.Limit)
+	if more {
+		out.Body.NextCursor = cursorOf(cursorTransactions, results[len(results)-1].Sequence)
+	}
+	out.Body.Transactions = make([]transactionView, len(results))
+	for i := range results {
+		out.Body.Transactions[i] = transactionView{&results[i]}
+	}
+	return out, nil
+}

@@ -1,0 +1,325 @@
+package sqlite
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"time"
+
+	"rbcs"
+)
+
+const (
+	insertAccount = `INSERT INTO accounts (number, currency, decimals, status, overdraft, balance, received, sent,
+			version, metadata, created_at, updated_at)
+		VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6, ?6, 0, ?7, ?8, ?8) RETURNING key`
+	insertChange = `INSERT INTO account_changes (account_key, at, actor, instance, field, old_value, new_value)
+		VALUES (?, ?, ?, ?, ?, ?, ?)`
+	changeAccount = "UPDATE accounts SET status = ?, overdraft = ?, metadata = ?, updated_at = ? WHERE key = ?"
+
+	selectAccounts = "SELECT " + accountColumns + ` FROM accounts
+		WHERE number >= ?1 AND number < ?2 AND (?3 = '' OR currency = ?3) AND (?4 = '' OR status = ?4)
+		ORDER BY number LIMIT ?5`
+)
+
+// DeclareCurrencies implements [rbcs.Store].
+func (s *Store) DeclareCurrencies(ctx context.Context, declared []rbcs.Currency) ([]rbcs.Currency, error) {
+	var all []rbcs.Currency
+	err := s.withWrite(ctx, func(w *writer, _ time.Time) error {
+		insert, err := w.stmt("INSERT INTO currencies (code, decimals) VALUES (?, ?) ON CONFLICT DO NOTHING")
+		if err != nil {
+			return err
+		}
+		for _, c := range declared {
+			if err := insert.bind(c.Code, c.Decimals).run(); err != nil {
+				return err
+			}
+		}
+		if all, err = w.currencies(); err != nil {
+			return err
+		}
+		recorded := make(map[string]int, len(all))
+		for _, c := range all {
+			recorded[c.Code] = c.Decimals
+		}
+		for _, c := range declared {
+			if was := recorded[c.Code]; was != c.Decimals {
+				return rbcs.Errorf(rbcs.InvalidRequest,
+					"the currency %s is recorded with %d decimals and cannot be declared with %d: that would rescale its money",
+					c.Code, was, c.Decimals)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return all, nil
+}
+
+func (c *conn) currencies() (all []rbcs.Currency, err error) {
+	s, err := c.stmt("SELECT code, decimals FROM currencies ORDER BY code")
+	if err != nil {
+		return nil, err
+	}
+	for s.next() {
+		all = append(all, rbcs.Currency{Code: s.textAt(0), Decimals: int(s.intAt(1))})
+	}
+	return all, s.done()
+}
+
+// CreateAccounts implements [rbcs.Store].
+func (s *Store) CreateAccounts(ctx context.Context, accounts []rbcs.NewAccount) ([]rbcs.AccountResult, error) {
+	results := make([]rbcs.AccountResult, len(accounts))
+	err := s.withWrite(ctx, func(w *writer, now time.Time) error {
+		for i := range accounts {
+			if err := w.createAccount(&accounts[i], now, &results[i]); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return results, nil
+}
+
+func (w *writer) createAccount(n *rbcs.NewAccount, now time.Time, result *rbcs.AccountResult) error {
+	switch existing, err := w.account(n.Number); {
+	case err == nil:
+		if fields := createConflicts(n, &existing.Account); fields != nil {
+			result.Err = &rbcs.Error{
+				Code:    rbcs.AccountConflict,
+				Message: "the account " + n.Number + " exists with other content",
+				Fields:  fields,
+			}
+			return nil
+		}
+		result.Account = existing.Account
+		return nil
+	case rbcs.CodeOf(err) != rbcs.NotFound:
+		return err
+	}
+	*result = rbcs.AccountResult{Created: true, Account: rbcs.Account{
+		Number:    n.Number,
+		Currency:  n.Currency,
+		Status:    rbcs.Open,
+		Overdraft: n.Overdraft,
+		Metadata:  n.Metadata,
+		CreatedAt: now,
+		UpdatedAt: now,
+	}}
+	insert, err := w.stmt(insertAccount)
+	if err != nil {
+		return err
+	}
+	insert.bind(n.Number, n.Currency.Code, n.Currency.Decimals, string(rbcs.Open), overdraftValue(n.Overdraft), rbcs.Amount{},
+		textValue(n.Metadata), micros(now))
+	var key int64
+	for insert.next() {
+		key = insert.intAt(0)
+	}
+	if err := insert.done(); err != nil {
+		return err
+	}
+	changes := accountChanges{writer: w, key: key, at: now, actor: n.Actor}
+	changes.record("created", "", n.Currency.Code)
+	changes.record("overdraft", "", formatOverdraft(n.Overdraft, n.Currency))
+	changes.record("metadata", "", n.Metadata)
+	return changes.err
+}
+
+// createConflicts returns the fields in which a request differs from the account.
+func createConflicts(n *rbcs.NewAccount, a *rbcs.Account) (fields []rbcs.FieldError) {
+	differ := func(pointer string, same bool, was string) {
+		if !same {
+			fields = append(fields, rbcs.FieldError{Pointer: pointer, Message: "stored as " + was})
+		}
+	}
+	differ("/currency", n.Currency == a.Currency, fmt.Sprintf("%s with %d decimals", a.Currency.Code, a.Currency.Decimals))
+	differ("/overdraft", n.Overdraft == a.Overdraft, formatOverdraft(a.Overdraft, a.Currency))
+	differ("/metadata", n.Metadata == a.Metadata, cmp.Or(a.Metadata, "absent"))
+	return fields
+}
+
+// UpdateAccount implements [rbcs.Store].
+func (s *Store) UpdateAccount(ctx context.Context, number string, change rbcs.AccountChange) (rbcs.Account, error) {
+	var updated rbcs.Account
+	err := s.withWrite(ctx, func(w *writer, now time.Time) error {
+		a, err := w.account(number)
+		if err != nil {
+			return err
+		}
+		changes := accountChanges{writer: w, key: a.key, at: now, actor: change.Actor}
+		if err := changes.apply(&a.Account, &change); err != nil {
+			return err
+		}
+		if changes.count > 0 {
+			a.UpdatedAt = now
+			update, err := w.stmt(changeAccount)
+			if err != nil {
+				return err
+			}
+			update.bind(string(a.Status), overdraftValue(a.Overdraft), textValue(a.Metadata), micros(now), a.key)
+			if err := update.run(); err != nil {
+				return err
+			}
+		}
+		updated = a.Account
+		return changes.err
+	})
+	return updated, err
+}
+
+// accountChanges records who changed what about one account in one commit.
+type accountChanges struct {
+	*writer
+	key   int64
+	at    time.Time
+	actor string
+	count int
+	err   error
+}
+
+// apply makes the change, or says with [rbcs.InvalidRequest] what is wrong with it.
+func (c *accountChanges) apply(a *rbcs.Account, change *rbcs.AccountChange) error {
+	var faults []rbcs.FieldError
+	fault := func(pointer, message string) {
+		faults = append(faults, rbcs.FieldError{Pointer: pointer, Message: message})
+	}
+	if status := change.Status; status != nil {
+		switch {
+		case *status != rbcs.Open && *status != rbcs.Frozen && *status != rbcs.Closed:
+			fault("/status", fmt.Sprintf("the status %q is not known; write open, frozen or closed", *status))
+		case *status == rbcs.Closed && !(a.Balance.IsZero() && a.Held.IsZero()):
+			fault("/status", fmt.Sprintf("an account is closed with nothing on it; it has a balance of %s and %s held",
+				a.Balance.Format(a.Currency.Decimals), a.Held.Format(a.Currency.Decimals)))
+		default:
+			c.record("status", string(a.Status), string(*status))
+			a.Status = *status
+		}
+	}
+	if asked := change.Overdraft; asked != nil {
+		rule := rbcs.Overdraft{Unlimited: asked.Unlimited}
+		var err error
+		if !asked.Unlimited {
+			rule.Limit, err = asked.Limit.In(a.Currency.Decimals)
+		}
+		switch {
+		case err != nil:
+			fault("/overdraft", rbcs.AmountFault(err, a.Currency).Error())
+		case rule.Limit.Sign() < 0:
+			fault("/overdraft", `an overdraft is "unlimited" or an amount of at least zero`)
+		default:
+			c.record("overdraft", formatOverdraft(a.Overdraft, a.Currency), formatOverdraft(rule, a.Currency))
+			a.Overdraft = rule
+		}
+	}
+	if change.Metadata != nil {
+		c.record("metadata", a.Metadata, *change.Metadata)
+		a.Metadata = *change.Metadata
+	}
+	if faults != nil {
+		return &rbcs.Error{Code: rbcs.InvalidRequest, Message: "the change of account " + a.Number + " is invalid", Fields: faults}
+	}
+	return nil
+}
+
+// record writes a row about one field, unless it stays what it was.
+func (c *accountChanges) record(field, was, is string) {
+	if was == is || c.err != nil {
+		return
+	}
+	c.count++
+	s, err := c.stmt(insertChange)
+	if err == nil {
+		err = s.bind(c.key, micros(c.at), textValue(c.actor), c.instance, field, textValue(was), textValue(is)).run()
+	}
+	c.err = err
+}
+
+// account is an account with what the store knows it by.
+type account struct {
+	rbcs.Account
+	key  int64
+	last int64 // the sequence that made its current version; 0 before the first
+}
+
+// account returns an account, or [rbcs.NotFound].
+func (c *conn) account(number string) (*account, error) {
+	s, err := c.stmt(selectAccount)
+	if err != nil {
+		return nil, err
+	}
+	var a *account
+	if s.bind(number).next() {
+		a = &account{key: s.intAt(accountWidth), last: s.intAt(accountWidth + 1)}
+		scanAccount(s, &a.Account)
+	}
+	if err := s.done(); err != nil {
+		return nil, err
+	}
+	if a == nil {
+		return nil, rbcs.Errorf(rbcs.NotFound, "there is no account %s", number)
+	}
+	return a, nil
+}
+
+// Account implements [rbcs.Store].
+func (s *Store) Account(ctx context.Context, number string) (rbcs.Account, error) {
+	var found rbcs.Account
+	err := s.withRead(ctx, func(c *conn) error {
+		a, err := c.account(number)
+		if err == nil {
+			found = a.Account
+		}
+		return err
+	})
+	return found, err
+}
+
+// Accounts implements [rbcs.Store].
+func (s *Store) Accounts(ctx context.Context, q rbcs.AccountQuery) ([]rbcs.Account, error) {
+	const behindAll = "\x7f"                   // no number has a byte that sorts behind it
+	first, end := q.Prefix, q.Prefix+behindAll // of the range of numbers, as the index has them
+	if q.After != "" {
+		first = max(first, q.After+"\x00") // the very next string
+	}
+	var list []rbcs.Account
+	err := s.withRead(ctx, func(c *conn) error {
+		query, err := c.stmt(selectAccounts)
+		if err != nil {
+			return err
+		}
+		query.bind(first, end, q.Currency, string(q.Status), q.Limit)
+		for query.next() {
+			list = append(list, rbcs.Account{})
+			scanAccount(query, &list[len(list)-1])
+		}
+		return query.done()
+	})
+	return list, err
+}
+
+// overdraftValue is an overdraft in the database: NULL where it is unlimited.
+func overdraftValue(o rbcs.Overdraft) any {
+	if o.Unlimited {
+		return nil
+	}
+	return o.Limit
+}
+
+func textValue(s string) any {
+	if s == "" {
+		return nil
+	}
+	return s
+}
+
+func formatOverdraft(o rbcs.Overdraft, c rbcs.Currency) string {
+	if o.Unlimited {
+		return "unlimited"
+	}
+	return o.Limit.Format(c.Decimals)
+}

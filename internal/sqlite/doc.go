@@ -1,0 +1,22 @@
+// Package sqlite is the [rbcs.Store] on one SQLite file, without cgo.
+//
+// Invariants:
+//
+//   - One process serves a file, and in it one connection writes: a commit needs
+//     no lock on an account. Readers run beside it on the last commit's snapshot.
+//   - A commit is on disk when it returns: the WAL with synchronous=FULL.
+//   - A commit that began runs to its end, whatever becomes of its caller.
+//   - The log only grows. Sequences are contiguous from 1, and committed_at never
+//     runs backward along them, so a moment is found by a binary search.
+//   - The versions of an account are contiguous from 1. Each row of the log names,
+//     for each side, the sequence that made that account's version before it, and
+//     an account names the one that made its current version.
+//
+// The last invariant stands in for an index of every account's versions. Such an
+// index takes one insertion at a random place for each side of each transaction:
+// a whole page written to the WAL, and again to the file, for a few bytes. As the
+// log grows that becomes most of the work. So an index has only every 64th
+// version, and from there a history is walked back, row by row. History,
+// statements and a balance in the past cost a logarithm and at most 64 steps
+// more than what they return.
+package sqlite

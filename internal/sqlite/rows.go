@@ -1,0 +1,92 @@
+package sqlite
+
+import (
+	"time"
+
+	"rbcs"
+)
+
+// accountColumns are what [scanAccount] reads.
+const accountColumns = `number, currency, decimals, status, overdraft, balance, held, received, sent,
+	version, metadata, created_at, updated_at`
+
+// accountWidth is how many they are: what follows them stands there.
+const accountWidth = 13
+
+func scanAccount(s *stmt, a *rbcs.Account) {
+	*a = rbcs.Account{
+		Number:    s.textAt(0),
+		Currency:  rbcs.Currency{Code: s.wordAt(1), Decimals: int(s.intAt(2))},
+		Status:    rbcs.AccountStatus(s.wordAt(3)),
+		Overdraft: rbcs.Overdraft{Unlimited: s.isNull(4), Limit: s.amountAt(4)},
+		Balance:   s.amountAt(5),
+		Held:      s.amountAt(6),
+		Received:  s.amountAt(7),
+		Sent:      s.amountAt(8),
+		Version:   s.intAt(9),
+		Metadata:  s.textAt(10),
+		CreatedAt: timeOf(s.intAt(11)),
+		UpdatedAt: timeOf(s.intAt(12)),
+	}
+}
+
+// resultColumns are what [scanResult] reads, of transactions as t.
+const resultColumns = `t.sequence, t.id, t.attempt, t.type, t.status, t.code,
+	coalesce(t.source_number, (SELECT number FROM accounts WHERE key = t.source_key)),
+	coalesce(t.destination_number, (SELECT number FROM accounts WHERE key = t.destination_key)),
+	t.amount, t.decimals, t.currency, t.occurred_at, t.expires_at, t.original_id, t.description, t.metadata,
+	t.actor, (SELECT name FROM instances WHERE key = t.instance), t.committed_at,
+	t.source_balance, t.source_held, t.source_version,
+	t.destination_balance, t.destination_held, t.destination_version,
+	t.available, t.overdraft, t.needed`
+
+func scanResult(s *stmt, r *rbcs.Result) {
+	*r = rbcs.Result{
+		Transaction: rbcs.Transaction{
+			ID:          s.textAt(1),
+			Type:        rbcs.Type(s.wordAt(3)),
+			Source:      s.textAt(6),
+			Destination: s.textAt(7),
+			Amount:      rbcs.Decimal{Units: s.amountAt(8), Scale: uint8(s.intAt(9))},
+			Currency:    s.wordAt(10),
+			Timestamp:   timeOf(s.intAt(11)),
+			Original:    s.textAt(13),
+			Description: s.textAt(14),
+			Metadata:    s.textAt(15),
+			Actor:       s.textAt(16),
+		},
+		Sequence:    s.intAt(0),
+		Attempt:     int(s.intAt(2)),
+		Status:      rbcs.Status(s.wordAt(4)),
+		Code:        rbcs.Code(s.wordAt(5)),
+		Instance:    s.wordAt(17),
+		CommittedAt: timeOf(s.intAt(18)),
+		Source:      rbcs.State{Balance: s.amountAt(19), Held: s.amountAt(20), Version: s.intAt(21)},
+		Destination: rbcs.State{Balance: s.amountAt(22), Held: s.amountAt(23), Version: s.intAt(24)},
+	}
+	if !s.isNull(12) {
+		r.Transaction.ExpiresAt = timeOf(s.intAt(12))
+	}
+	if r.Code == rbcs.InsufficientFunds {
+		r.Shortfall = shortfall(s.amountAt(25), s.amountAt(26), s.amountAt(27))
+	}
+}
+
+// shortfall fills in what is not stored because it follows.
+func shortfall(available, overdraft, needed rbcs.Amount) rbcs.Shortfall {
+	short := rbcs.MaxAmount()
+	if usable, ok := available.Add(overdraft); ok {
+		if difference, ok := needed.Sub(usable); ok {
+			short = difference
+		}
+	}
+	return rbcs.Shortfall{Available: available, Overdraft: overdraft, Needed: needed, Short: short}
+}
+
+func nullTime(s *stmt, i int, t time.Time) {
+	if t.IsZero() {
+		s.null(i)
+		return
+	}
+	s.int(i, micros(t))
+}

@@ -1,0 +1,181 @@
+package sqlite
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	lib "modernc.org/sqlite/lib"
+
+	"rbcs"
+)
+
+// The pragmas of the writer.
+//
+// The cache holds what batches touch again and again: the accounts and the inner
+// pages of the indexes. The WAL goes into the file once it has 64 MB: a page that
+// many batches write, as those of busy accounts are, is copied once then. It is
+// cut back to that size, should a long reader have kept it longer.
+var writerPragmas = []string{
+	"busy_timeout = 5000",
+	"synchronous = FULL",
+	"foreign_keys = 0",
+	"temp_store = memory",
+	"cache_size = -65536",
+	"wal_autocheckpoint = 16384",
+	"journal_size_limit = 67108864",
+}
+
+// writer is the one connection that writes.
+type writer struct {
+	*conn
+	instance     int64     // the key of instanceName
+	instanceName string    //
+	last         time.Time // the latest time that was written; no later one is before it
+}
+
+func newWriter(uri, instance string) (*writer, error) {
+	c, err := openConn(uri, writerPragmas...)
+	if err != nil {
+		return nil, err
+	}
+	w := &writer{conn: c, instanceName: instance}
+	if err := w.prepare(); err != nil {
+		c.close()
+		return nil, err
+	}
+	return w, nil
+}
+
+// prepare checks that a commit is durable, and reads where the log ends.
+func (w *writer) prepare() error {
+	if err := w.checkSchema(); err != nil {
+		return err
+	}
+	for _, must := range []struct{ pragma, value, why string }{
+		{"journal_mode", "wal", "readers would block the writer"},
+		{"synchronous", "2", "a commit could be lost"},
+	} {
+		value, err := w.queryText("PRAGMA " + must.pragma)
+		if err != nil {
+			return err
+		}
+		if value != must.value {
+			return rbcs.Errorf(rbcs.Internal, "SQLite has %s %s instead of %s: %s", must.pragma, value, must.value, must.why)
+		}
+	}
+	if err := w.loadLast(); err != nil {
+		return err
+	}
+	return w.loadInstance()
+}
+
+func (c *conn) queryText(sql string) (value string, err error) {
+	s, err := c.stmt(sql)
+	if err != nil {
+		return "", err
+	}
+	if s.next() {
+		value = s.textAt(0)
+	}
+	return value, s.done()
+}
+
+// loadLast reads the latest time that was written: no clock that was set back,
+// and no restart, makes a later commit look earlier.
+func (w *writer) loadLast() error {
+	s, err := w.stmt(`SELECT max(
+		coalesce((SELECT committed_at FROM transactions ORDER BY sequence DESC LIMIT 1), 0),
+		coalesce((SELECT at FROM account_changes ORDER BY key DESC LIMIT 1), 0))`)
+	if err != nil {
+		return err
+	}
+	if s.next() {
+		w.last = timeOf(s.intAt(0))
+	}
+	return s.done()
+}
+
+func (w *writer) loadInstance() error {
+	s, err := w.stmt("INSERT INTO instances (name) VALUES (?) ON CONFLICT DO NOTHING")
+	if err != nil {
+		return err
+	}
+	if err := s.bind(w.instanceName).run(); err != nil {
+		return err
+	}
+	if s, err = w.stmt("SELECT key FROM instances WHERE name = ?"); err != nil {
+		return err
+	}
+	if s.bind(w.instanceName).next() {
+		w.instance = s.intAt(0)
+	}
+	return s.done()
+}
+
+// stamp returns the time of a commit.
+func (w *writer) stamp(now time.Time) time.Time {
+	if now = now.UTC().Truncate(time.Microsecond); now.After(w.last) {
+		w.last = now
+	}
+	return w.last
+}
+
+// withWrite runs f in the one transaction that writes, and commits it. Once f
+// has begun, the end of ctx changes nothing: half a commit is of no use to anybody.
+// An error of f rolls back and is returned as it is.
+func (s *Store) withWrite(ctx context.Context, f func(w *writer, now time.Time) error) error {
+	if err := s.usable(ctx); err != nil {
+		return err
+	}
+	if !s.writable {
+		return rbcs.Errorf(rbcs.Internal, "the database file %s was opened for reading only", s.path)
+	}
+	var w *writer
+	select {
+	case w = <-s.writer:
+	case <-s.closed:
+		return s.usable(ctx)
+	case <-ctx.Done():
+		return ended(ctx)
+	}
+	defer func() { s.writer <- w }()
+	if w.inTransaction() { // an earlier rollback failed
+		if err := w.exec("ROLLBACK"); err != nil {
+			return err
+		}
+	}
+	if err := w.exec("BEGIN IMMEDIATE"); err != nil {
+		return err
+	}
+	err := f(w, w.stamp(s.now()))
+	if err == nil {
+		if err = w.exec("COMMIT"); err == nil {
+			return nil
+		}
+		err = commitFault(err)
+	}
+	if w.inTransaction() { // some failures have rolled back by themselves
+		_ = w.exec("ROLLBACK") // should it fail, the next one to write tries again
+	}
+	return err
+}
+
+// commitFault says what a failed COMMIT means. Where the file was only locked,
+// nothing was written. Anything else may have reached the disk in part: the
+// commit is not visible now, but a crash before the next one could make it so.
+func commitFault(err error) error {
+	var cause *fault
+	if errors.As(err, &cause) && cause.locked() {
+		return err
+	}
+	return rbcs.Errorf(rbcs.OutcomeUnknown, "the commit failed and may still be found after a crash; submit it again: %w", err)
+}
+
+// locked reports whether another program's lock was in the way.
+func (f *fault) locked() bool { return f.code&0xff == lib.SQLITE_BUSY }
+
+// Check reports whether the store can commit now.
+func (s *Store) Check(ctx context.Context) error {
+	return s.withWrite(ctx, func(*writer, time.Time) error { return nil })
+}

@@ -1,0 +1,75 @@
+package crash
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// TestStoppedUnderLoad sends SIGTERM to the service under load: everybody who
+// asked before gets an answer, and nobody hears of a commit that is not there.
+func TestStoppedUnderLoad(t *testing.T) {
+	store := "sqlite:" + filepath.Join(t.TempDir(), "rbcs.db")
+	p := serve(t, "--store", store, "--listen", "127.0.0.1:0", "--drain-delay", "200ms")
+	createAccounts(t, p.url)
+
+	books := newLedger()
+	var signalled atomic.Bool
+	var load sync.WaitGroup
+	for i := range 4 * clients {
+		random := rand.New(rand.NewPCG(uint64(i), 0))
+		load.Go(func() {
+			for n := 0; ; n++ {
+				tx := randomTransaction(random, fmt.Sprintf("c%02d-%d", i, n))
+				books.send(tx)
+				before := !signalled.Load()
+				a, err := post(p.url+"/v1/transactions", tx.json())
+				if err != nil {
+					if before {
+						t.Errorf("%s was sent before the signal and not answered: %v", tx.id, err)
+					}
+					return // the service is gone
+				}
+				if o, ok := a.decided(t, tx.id); ok {
+					books.acknowledge(t, o)
+				}
+			}
+		})
+	}
+	books.await(t, 500)
+	signalled.Store(true)
+	p.signal(t, syscall.SIGTERM)
+	if err := p.wait(t); err != nil {
+		t.Errorf("after SIGTERM: %v", err)
+	}
+	load.Wait()
+
+	p = serve(t, "--store", store, "--listen", "127.0.0.1:0")
+	books.check(t, p.url)
+	p.signal(t, syscall.SIGINT)
+	if err := p.wait(t); err != nil {
+		t.Errorf("after SIGINT: %v", err)
+	}
+	verify(t, store)
+}
+
+// TestSecondSignalEndsAtOnce: whoever presses Ctrl-C twice does not want to wait.
+func TestSecondSignalEndsAtOnce(t *testing.T) {
+	p := serve(t, "--store", "sqlite:"+filepath.Join(t.TempDir(), "rbcs.db"), "--listen", "127.0.0.1:0", "--drain-delay", "10m")
+	p.signal(t, syscall.SIGINT)
+	for deadline := time.Now().Add(startTimeout); !strings.Contains(p.log.String(), `"stopping"`); pause() {
+		if time.Now().After(deadline) {
+			t.Fatal("the first signal does not stop the service")
+		}
+	}
+	p.signal(t, syscall.SIGINT)
+	if p.wait(t) == nil {
+		t.Error("a service that is cut short must not exit with 0")
+	}
+}
