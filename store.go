@@ -40,14 +40,28 @@ type Store interface {
 	// at or before the given time, or [NotFound].
 	BalanceAt(ctx context.Context, number string, at time.Time) (Balance, error)
 
-	// Transaction returns the latest decision recorded under an ID, or [NotFound].
-	Transaction(ctx context.Context, id string) (Result, error)
+	// Transaction returns the latest decision recorded under an ID as it stands
+	// now, or [NotFound].
+	Transaction(ctx context.Context, id string) (Record, error)
 
-	// Transactions lists decisions, the latest first.
-	Transactions(ctx context.Context, q TransactionQuery) ([]Result, error)
+	// Transactions lists decisions as they stand now, the latest first.
+	Transactions(ctx context.Context, q TransactionQuery) ([]Record, error)
 
 	// History lists the changes of one account's balance or held, or [NotFound].
 	History(ctx context.Context, q HistoryQuery) ([]Entry, error)
+
+	// Totals sums the accounts under a prefix ("" for all) by currency, in the
+	// order of the codes, from one consistent snapshot.
+	Totals(ctx context.Context, prefix string) ([]Total, error)
+
+	// DueHolds lists open holds whose ExpiresAt has passed on the database's
+	// clock, the most overdue first.
+	DueHolds(ctx context.Context, limit int) ([]Transaction, error)
+
+	// Log reads the committed log behind a sequence, in its order. It returns
+	// only what is settled: nothing that commits later will ever stand between
+	// the decisions of a page, or between the end of one page and the start of the next.
+	Log(ctx context.Context, after int64, limit int) (LogPage, error)
 
 	// Dump streams every decision in the order of sequence, then every account,
 	// all from one consistent snapshot. The pointers are valid during the call
@@ -73,7 +87,15 @@ type Committer interface {
 	//
 	// Commit returns only after the commit is on disk. It does not keep the
 	// slices or what they point to.
+	//
+	// The members of an atomic group stand together and in order, and all of them
+	// are in the batch. What a capture, release, expiry or reversal refers to need
+	// not be in it, but its accounts are named in Source and Destination.
 	Commit(ctx context.Context, batch []*Transaction) ([]Result, error)
+
+	// Preview decides like Commit and records nothing. Its results have no
+	// Sequence.
+	Preview(ctx context.Context, batch []*Transaction) ([]Result, error)
 }
 
 // AccountQuery selects accounts. Zero values do not restrict.
@@ -88,7 +110,7 @@ type AccountQuery struct {
 // TransactionQuery selects decisions. Zero values do not restrict.
 type TransactionQuery struct {
 	Account string // either side
-	Status  Status
+	Status  Status    // as it stands now
 	From    time.Time // committed at or after
 	To      time.Time // committed before
 	Before  int64     // a sequence: only what is earlier in the log
@@ -103,6 +125,33 @@ type HistoryQuery struct {
 	Descending bool      // the latest first
 	After      int64     // a version: only what follows it in the order asked for
 	Limit      int       // ≥ 1
+}
+
+// Record is a decision as it stands now, because of others that refer to it.
+// Its Result is as it was recorded and never changes.
+type Record struct {
+	Result
+	Current   Status // Posted, Holding, Rejected, Captured, Released, Expired or Reversed
+	ClosedBy  string // the ID of the capture, release or expiry that settled a hold; "" while it is open
+	TakenBack Amount // the sum of the posted reversals
+}
+
+// Total is the sum of accounts of one currency.
+type Total struct {
+	Currency Currency
+	Accounts int64
+	Balance  Amount
+	Held     Amount
+	AsOf     time.Time
+}
+
+// LogPage is a piece of the committed log.
+type LogPage struct {
+	Results []Result // by Sequence
+	End     int64    // where to go on: the last Sequence, or the last settled one where there is no more
+	// Timeline changes when the database was promoted and may have lost the end
+	// of its log: sequences behind the promotion may then be given out again.
+	Timeline int64
 }
 
 // Entry is one change of one account: a decision, seen from that account.
