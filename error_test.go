@@ -67,7 +67,7 @@ func TestRetryable(t *testing.T) {
 func TestRejectionCodes(t *testing.T) {
 	want := []rbcs.Code{
 		"same_account", "account_not_found", "account_frozen", "account_closed", "currency_mismatch", "insufficient_funds",
-		"hold_not_found", "hold_not_open", "amount_exceeds_hold", "amount_exceeds_reversible", "overflow",
+		"hold_not_found", "hold_not_open", "amount_exceeds_hold", "amount_exceeds_reversible", "overflow", "group_failed",
 	}
 	if got := rbcs.RejectionCodes(); !slices.Equal(got, want) {
 		t.Errorf("got %v, want %v", got, want)

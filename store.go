@@ -14,6 +14,7 @@ import (
 // mean what they say; [Internal] will not go away by itself.
 type Store interface {
 	Committer
+	WebhookStore
 
 	// DeclareCurrencies records the declared currencies and returns all that
 	// were ever declared. It fails with [InvalidRequest] where one is recorded
@@ -109,7 +110,7 @@ type AccountQuery struct {
 
 // TransactionQuery selects decisions. Zero values do not restrict.
 type TransactionQuery struct {
-	Account string // either side
+	Account string    // either side
 	Status  Status    // as it stands now
 	From    time.Time // committed at or after
 	To      time.Time // committed before

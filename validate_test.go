@@ -72,7 +72,7 @@ func TestPrepareBoundaries(t *testing.T) {
 		{"id of the service", func(t *rbcs.Transaction) { t.ID = "rbcs.1" }, `/id: IDs that begin with "rbcs." belong to the service`},
 		{"id like the service's", func(t *rbcs.Transaction) { t.ID = "rbcs1" }, ""},
 		{"type transfer", func(t *rbcs.Transaction) { t.Type = rbcs.Transfer }, ""},
-		{"type unknown", func(t *rbcs.Transaction) { t.Type = "gift" }, `/type: the type "gift" is not known; write "transfer"`},
+		{"type unknown", func(t *rbcs.Transaction) { t.Type = "gift" }, `/type: the type "gift" is not known; write "transfer" or "hold"`},
 		{"source of 64", func(t *rbcs.Transaction) { t.Source = strings.Repeat("x", 64) }, ""},
 		{"source of 65", func(t *rbcs.Transaction) { t.Source = strings.Repeat("x", 65) }, "/source: the account number has 65 characters; at most 64 are allowed"},
 		{"source missing", func(t *rbcs.Transaction) { t.Source = "" }, "/source: the account number is missing"},
@@ -191,7 +191,7 @@ func TestConflicts(t *testing.T) {
 				pointer, message, _ := strings.Cut(c.want, ": ")
 				want = []rbcs.FieldError{{Pointer: pointer, Message: message}}
 			}
-			if got := submitted.Conflicts(&recorded); !slices.Equal(got, want) {
+			if got := submitted.Conflicts(&rbcs.Result{Transaction: recorded}); !slices.Equal(got, want) {
 				t.Errorf("got %v, want %v", got, want)
 			}
 		})
@@ -204,7 +204,7 @@ func TestConflictsNamesEveryFieldInOrder(t *testing.T) {
 	}
 	recorded.Type = rbcs.Transfer
 	var pointers []string
-	for _, f := range other.Conflicts(&recorded) {
+	for _, f := range other.Conflicts(&rbcs.Result{Transaction: recorded}) {
 		pointers = append(pointers, f.Pointer)
 	}
 	want := []string{
@@ -213,7 +213,7 @@ func TestConflictsNamesEveryFieldInOrder(t *testing.T) {
 	if !slices.Equal(pointers, want) {
 		t.Errorf("got %v, want %v", pointers, want)
 	}
-	if got := recorded.Conflicts(&rbcs.Transaction{Type: rbcs.Transfer, Source: "alice", Destination: "bob", Amount: recorded.Amount, Timestamp: noon, ExpiresAt: noon}); len(got) != 2 ||
+	if got := recorded.Conflicts(&rbcs.Result{Transaction: rbcs.Transaction{Type: rbcs.Transfer, Source: "alice", Destination: "bob", Amount: recorded.Amount, Timestamp: noon, ExpiresAt: noon}}); len(got) != 2 ||
 		got[0].Message != "recorded as absent" || got[1].Message != `recorded as "2026-03-01T12:00:00.123456Z"` {
 		t.Errorf("a currency that was not recorded, and an expiry that was: %v", got)
 	}

@@ -41,7 +41,7 @@ func (b *Batch) decideGroup(members []*rbcs.Transaction, decisions []Decision) {
 		for a, state := range before {
 			*a = state
 		}
-		b.fail(members, decisions, i)
+		b.failGroup(members, decisions, i)
 		break
 	}
 	for i := range decisions {
@@ -51,9 +51,9 @@ func (b *Batch) decideGroup(members []*rbcs.Transaction, decisions []Decision) {
 	}
 }
 
-// fail gives every member but the i-th, whose decision stands, the outcome of a
+// failGroup gives every member but the i-th, whose decision stands, the outcome of a
 // failed group.
-func (b *Batch) fail(members []*rbcs.Transaction, decisions []Decision, i int) {
+func (b *Batch) failGroup(members []*rbcs.Transaction, decisions []Decision, i int) {
 	for j, t := range members {
 		d := &decisions[j]
 		switch {
@@ -65,7 +65,7 @@ func (b *Batch) fail(members []*rbcs.Transaction, decisions []Decision, i int) {
 			d.Transaction = *t
 			d.Attempt = 1
 			if _, ok := b.load(d); !ok { // this one is malformed too: then nothing is recorded
-				b.fail(members, decisions, j)
+				b.failGroup(members, decisions, j)
 				return
 			}
 			d.CommittedAt = b.Now

@@ -120,10 +120,10 @@ func (b *Batch) follow(d *Decision, original *rbcs.Result, source, destination s
 		return true
 	}
 	if original.Status != rbcs.Rejected {
-		d.Err = &rbcs.Error{
+		d.fail(&rbcs.Error{
 			Code:    rbcs.Unavailable,
 			Message: "the transaction " + original.Transaction.ID + " was committed just now; submit again",
-		}
+		})
 	}
 	return false
 }

@@ -118,18 +118,23 @@ func (b *Batch) decide(t *rbcs.Transaction, d *Decision) {
 	if code != "" && d.Err == nil {
 		d.Status, d.Code = rbcs.Rejected, code
 	}
-	if d.Transaction.Timestamp.IsZero() { // of a settlement: it happens when it is decided
+	if d.Err == nil && d.Transaction.Timestamp.IsZero() { // of a settlement: it happens when it is decided
 		d.Transaction.Timestamp = d.CommittedAt
 	}
 }
 
 // invalid answers a transaction that turns out to be malformed only now; nothing is recorded.
 func (d *Decision) invalid(pointer string, err error) {
-	d.Err = &rbcs.Error{
+	d.fail(&rbcs.Error{
 		Code:    rbcs.InvalidRequest,
 		Message: "the transaction is invalid",
 		Fields:  []rbcs.FieldError{{Pointer: pointer, Message: err.Error()}},
-	}
+	})
+}
+
+// fail makes the decision a failure: it has no attempt and no time, since nothing was decided.
+func (d *Decision) fail(err *rbcs.Error) {
+	d.Result = rbcs.Result{Transaction: d.Transaction, Err: err}
 }
 
 // load finds the decision's accounts and gives the transaction the source's

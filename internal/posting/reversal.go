@@ -8,7 +8,7 @@ import "rbcs"
 func (b *Batch) reverse(d *Decision) rbcs.Code {
 	original := b.Recorded[d.Transaction.Original]
 	if original == nil {
-		d.Err = &rbcs.Error{Code: rbcs.NotFound, Message: "no transaction has the ID " + d.Transaction.Original}
+		d.fail(&rbcs.Error{Code: rbcs.NotFound, Message: "no transaction has the ID " + d.Transaction.Original})
 		return ""
 	}
 	if !b.follow(d, original, original.Transaction.Destination, original.Transaction.Source) {
