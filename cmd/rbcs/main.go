@@ -47,6 +47,7 @@ type cli struct {
 
 	Mock   MockCmd   `cmd:"" help:"Make mock data: accounts, transactions and the balances they must lead to."`
 	Import ImportCmd `cmd:"" help:"Import files of accounts and transactions."`
+	Bench  BenchCmd  `cmd:"" help:"Put load on a service, measure it, and check every balance."`
 
 	Account AccountCmd `cmd:"" help:"Create, show and change accounts."`
 	Tx      TxCmd      `cmd:"" help:"Submit and show transactions."`
