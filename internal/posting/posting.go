@@ -92,11 +92,11 @@ func (b *Batch) decide(t *rbcs.Transaction, d *Decision) {
 		// The amount gets its currency before any rule looks at it, so that a rejection records it exactly too.
 		var err error
 		if amount, err = resolve(&d.Transaction, source.Currency); err != nil {
-			d.Err = &rbcs.Error{
+			d.Result = rbcs.Result{Transaction: *t, Err: &rbcs.Error{ // it has no attempt and no time: nothing was decided
 				Code:    rbcs.InvalidRequest,
 				Message: "the transaction is invalid",
 				Fields:  []rbcs.FieldError{{Pointer: "/amount", Message: err.Error()}},
-			}
+			}}
 			return
 		}
 	}
