@@ -43,7 +43,7 @@ func TestFaults(t *testing.T) {
 			t.Errorf("the cause of %v is lost", err)
 		}
 		want := rbcs.OutcomeUnknown // nobody knows what a failing disk has kept
-		if cause.locked() {
+		if isFault(err, lib.SQLITE_BUSY) {
 			want = rbcs.Unavailable
 		}
 		if got := rbcs.CodeOf(commitFault(err)); got != want {

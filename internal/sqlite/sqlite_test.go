@@ -208,7 +208,7 @@ func TestCanceledBefore(t *testing.T) {
 	for name, call := range allCalls(s) {
 		t.Run(name, func(t *testing.T) {
 			err := call(ctx)
-			wantError(t, err, rbcs.Unavailable, "before its turn")
+			wantError(t, err, rbcs.Unavailable, "before its answer")
 			if !errors.Is(err, context.Canceled) {
 				t.Errorf("the cause of %v is lost", err)
 			}
@@ -231,7 +231,7 @@ func TestBusy(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
 			defer cancel()
-			wantError(t, call(ctx), rbcs.Unavailable, "before its turn")
+			wantError(t, call(ctx), rbcs.Unavailable, "before its answer")
 		})
 	}
 	s.writer <- w
@@ -303,6 +303,9 @@ func TestCanceledRead(t *testing.T) {
 		return c.exec("WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i) FROM n") // for ever
 	})
 	wantError(t, err, rbcs.Unavailable, "ended before its answer")
+	if !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("the cause of %v is lost", err)
+	}
 	createAccounts(t, s, "a", "b")
 	mustCommit(t, s, transfer("1", "a", "b", 1), transfer("2", "a", "b", 1))
 
