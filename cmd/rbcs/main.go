@@ -41,6 +41,7 @@ type cli struct {
 	Config  string           `help:"Read flags from this YAML file: a key per flag (store: …), or per command and flag (serve: {store: …}). The command line and the environment win." placeholder:"FILE"`
 	Version kong.VersionFlag `env:"-" help:"Print the version and exit."`
 
+	Demo    DemoCmd    `cmd:"" help:"See it work, on an empty machine, in a minute."`
 	Serve   ServeCmd   `cmd:"" help:"Run the balance service."`
 	Migrate MigrateCmd `cmd:"" help:"Bring the schema of a store up to date."`
 	Verify  VerifyCmd  `cmd:"" help:"Audit a store: replay every account and compare."`

@@ -4,11 +4,14 @@ import (
 	"fmt"
 	"io"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/schollz/progressbar/v3"
+
+	"rbcs/client"
 )
 
 // How often progress is shown: to a person, and in a log.
@@ -121,14 +124,17 @@ func rate(items int64, elapsed time.Duration) string {
 }
 
 // thousands writes a count as people read it: 1,234,567.
-func thousands(n int64) string {
-	digits := strconv.FormatInt(n, 10)
-	from := 0
-	if n < 0 {
-		from = 1
-	}
-	for i := len(digits) - 3; i > from; i -= 3 {
+func thousands(n int64) string { return money(client.Amount(strconv.FormatInt(n, 10))) }
+
+// money writes an amount as people read it: -1,234,567.89.
+func money(amount client.Amount) string {
+	digits, negative := strings.CutPrefix(string(amount), "-")
+	end, _, _ := strings.Cut(digits, ".")
+	for i := len(end) - 3; i > 0; i -= 3 {
 		digits = digits[:i] + "," + digits[i:]
+	}
+	if negative {
+		return "-" + digits
 	}
 	return digits
 }

@@ -58,7 +58,7 @@ func (r *runner) load(ctx context.Context) ([]*worker, time.Duration) {
 }
 
 func (w *worker) run(ctx context.Context) {
-	for {
+	for ctx.Err() == nil {
 		n := w.next.Add(1) - 1
 		due := time.Now()
 		if w.Rate > 0 {
@@ -67,11 +67,8 @@ func (w *worker) run(ctx context.Context) {
 				return
 			}
 		}
-		if ctx.Err() != nil {
-			return
-		}
-		if w.do(n, due) && !sleepUntil(ctx, time.Now().Add(shedPause)) {
-			return
+		if w.do(n, due) {
+			sleepUntil(ctx, time.Now().Add(shedPause))
 		}
 	}
 }
@@ -94,7 +91,7 @@ func sleepUntil(ctx context.Context, t time.Time) bool {
 	case <-timer.C:
 		return true
 	case <-ctx.Done():
-		return false
+		return !time.Now().Before(t)
 	}
 }
 
