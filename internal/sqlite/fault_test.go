@@ -205,7 +205,7 @@ func TestKill(t *testing.T) {
 	}
 	acknowledged := 0
 	for round := range 3 {
-		child := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestKill$") //nolint:gosec // this test itself
+		child := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestKill$")
 		child.Env = append(os.Environ(), childEnv+"="+path)
 		out, err := child.StdoutPipe()
 		if err != nil {

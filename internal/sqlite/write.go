@@ -28,8 +28,8 @@ var writerPragmas = []string{
 // writer is the one connection that writes.
 type writer struct {
 	*conn
-	instance     int64     // the key of instanceName
-	instanceName string    //
+	instance     int64 // the key of instanceName
+	instanceName string
 	last         time.Time // the latest time that was written; no later one is before it
 }
 
