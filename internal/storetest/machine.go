@@ -16,8 +16,8 @@ import (
 // otherwise: what a store with a disk does in some seconds. For a long search
 // raise -rapid.checks and -rapid.steps.
 const (
-	machineChecks = "40"
-	machineSteps  = "25"
+	machineChecks = "100"
+	machineSteps  = "30"
 )
 
 // testMachine drives the store and the model with the same random steps. All

@@ -46,6 +46,7 @@ func runAll(t *testing.T, open func(t *testing.T) rbcs.Store) {
 		{"Limits", limitTests},
 		{"Reads", readTests},
 		{"Dump", dumpTests},
+		{"Crowd", crowdTests},
 	} {
 		t.Run(group.name, func(t *testing.T) {
 			e := begin(t, open)
