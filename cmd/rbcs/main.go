@@ -41,12 +41,14 @@ type cli struct {
 	Config  string           `help:"Read flags from this YAML file: a key per flag (store: …), or per command and flag (serve: {store: …}). The command line and the environment win." placeholder:"FILE"`
 	Version kong.VersionFlag `env:"-" help:"Print the version and exit."`
 
+	Demo    DemoCmd    `cmd:"" help:"See it work, on an empty machine, in a minute."`
 	Serve   ServeCmd   `cmd:"" help:"Run the balance service."`
 	Migrate MigrateCmd `cmd:"" help:"Bring the schema of a store up to date."`
 	Verify  VerifyCmd  `cmd:"" help:"Audit a store: replay every account and compare."`
 
 	Mock   MockCmd   `cmd:"" help:"Make mock data: accounts, transactions and the balances they must lead to."`
 	Import ImportCmd `cmd:"" help:"Import files of accounts and transactions."`
+	Bench  BenchCmd  `cmd:"" help:"Put load on a service, measure it, and check every balance."`
 
 	Account AccountCmd `cmd:"" help:"Create, show and change accounts."`
 	Tx      TxCmd      `cmd:"" help:"Submit and show transactions."`

@@ -39,10 +39,8 @@ func (r *runner) createAccounts(ctx context.Context) error {
 			a.balance.Store(balance)
 			a.postings.Store(result.Account.Version)
 		}
-		r.progress.Items.Add(int64(len(list)))
 		list = list[:0]
 	}
-	r.progress.Items.Store(0)
 	return nil
 }
 

@@ -89,32 +89,23 @@ func (c *Config) Validate() error {
 	return errors.Join(faults...)
 }
 
-// Progress is what a run has come to, for whoever watches.
-type Progress struct {
-	Stage atomic.Pointer[string] // "accounts", "load", "check"
-	Items atomic.Int64           // transactions and reads that were answered
-	Begun atomic.Int64           // when the load began, in Unix nanoseconds; 0 before
-}
-
-func (p *Progress) stage(name string) { p.Stage.Store(&name) }
-
 // runner is one run.
 type runner struct {
 	Config
-	plan     plan
-	target   *target
-	client   *client.Client
-	tally    *tally
-	progress *Progress
-	start    time.Time
-	next     atomic.Int64 // the number of the next request
+	plan   plan
+	target *target
+	client *client.Client
+	tally  *tally
+	done   *atomic.Int64 // transactions and reads that were answered, for whoever watches
+	start  time.Time
+	next   atomic.Int64 // the number of the next request
 }
 
 // Run runs the load until its duration is over or ctx ends, and then checks. An
 // error means that the check could not be made; what the check found is in the
 // report. It writes to the service: accounts under a prefix of the run's own,
-// and transactions between them.
-func Run(ctx context.Context, cfg Config, progress *Progress) (*Report, error) {
+// and transactions between them. It counts in done what was answered so far.
+func Run(ctx context.Context, cfg Config, done *atomic.Int64) (*Report, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
@@ -128,23 +119,20 @@ func Run(ctx context.Context, cfg Config, progress *Progress) (*Report, error) {
 	defer api.Close()
 	run := strings.ToLower(rand.Text()[:10])
 	r := &runner{
-		Config: cfg, client: api, progress: progress,
+		Config: cfg, client: api, done: done,
 		plan:   newPlan(&cfg, run),
 		target: newTarget(&cfg),
 		tally:  newTally(cfg.Accounts),
 	}
 	defer r.target.close()
-	progress.stage("accounts")
 	if err := r.createAccounts(ctx); err != nil {
 		return nil, err
 	}
-	progress.stage("load")
 	workers, elapsed := r.load(ctx)
 	report := newReport(&cfg, run, workers, elapsed)
 
 	// Who ends the run early still wants to know whether it was right.
 	check := context.WithoutCancel(ctx)
-	progress.stage("check")
 	report.Check.Unresolved = r.resolve(check, workers, report)
 	if err := r.compare(check, report); err != nil {
 		return report, fmt.Errorf("the balances after the run could not be read: %w", err)

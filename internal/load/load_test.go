@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -30,7 +31,7 @@ func small(url string, workload Workload, batch int) Config {
 
 func mustRun(t *testing.T, cfg Config) *Report {
 	t.Helper()
-	report, err := Run(t.Context(), cfg, new(Progress))
+	report, err := Run(t.Context(), cfg, new(atomic.Int64))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -122,11 +123,13 @@ func TestUnknownOutcomes(t *testing.T) {
 		return ""
 	}
 	for name, f := range map[string]*fake{
-		"before":  {before: lose},
-		"after":   {after: lose},
-		"item":    {item: item},
-		"unknown": {after: func(n int, w http.ResponseWriter) bool { return n < 100 && n%5 == 0 && problem(w, 503, "outcome_unknown") }},
-		"proxy":   {after: func(n int, w http.ResponseWriter) bool { return n < 100 && n%5 == 0 && problem(w, 502, "") }},
+		"before": {before: lose},
+		"after":  {after: lose},
+		"item":   {item: item},
+		"unknown": {after: func(n int, w http.ResponseWriter) bool {
+			return n < 100 && n%5 == 0 && problem(w, 503, "outcome_unknown")
+		}},
+		"proxy": {after: func(n int, w http.ResponseWriter) bool { return n < 100 && n%5 == 0 && problem(w, 502, "") }},
 	} {
 		for _, batch := range []int{1, 10} {
 			if name == "item" && batch == 1 {
@@ -208,7 +211,7 @@ func TestEndsEarly(t *testing.T) {
 		}
 		return false
 	}
-	r, err := Run(ctx, cfg, new(Progress))
+	r, err := Run(ctx, cfg, new(atomic.Int64))
 	if err != nil || !r.OK() || r.Transactions.Posted < 50 {
 		t.Errorf("got %+v, %v", r, err)
 	}
@@ -217,10 +220,10 @@ func TestEndsEarly(t *testing.T) {
 func TestNoService(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 	defer cancel()
-	if _, err := Run(ctx, small("http://127.0.0.1:1", Uniform, 1), new(Progress)); err == nil {
+	if _, err := Run(ctx, small("http://127.0.0.1:1", Uniform, 1), new(atomic.Int64)); err == nil {
 		t.Error("a run without a service does not fail")
 	}
-	_, err := Run(t.Context(), Config{URL: "ftp://x", Workload: "w", Rate: -1}, new(Progress))
+	_, err := Run(t.Context(), Config{URL: "ftp://x", Workload: "w", Rate: -1}, new(atomic.Int64))
 	for _, word := range []string{"url:", "workload:", "clients:", "duration:", "batch:", "rate:", "accounts:"} {
 		if err == nil || !strings.Contains(err.Error(), word) {
 			t.Errorf("%v does not name %s", err, word)

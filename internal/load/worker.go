@@ -42,7 +42,6 @@ const shedPause = 100 * time.Millisecond
 func (r *runner) load(ctx context.Context) ([]*worker, time.Duration) {
 	workers := make([]*worker, r.Clients)
 	r.start = time.Now()
-	r.progress.Begun.Store(r.start.UnixNano())
 	ctx, cancel := context.WithDeadline(ctx, r.start.Add(r.Duration))
 	defer cancel()
 	var group sync.WaitGroup
@@ -59,7 +58,7 @@ func (r *runner) load(ctx context.Context) ([]*worker, time.Duration) {
 }
 
 func (w *worker) run(ctx context.Context) {
-	for {
+	for ctx.Err() == nil {
 		n := w.next.Add(1) - 1
 		due := time.Now()
 		if w.Rate > 0 {
@@ -68,11 +67,8 @@ func (w *worker) run(ctx context.Context) {
 				return
 			}
 		}
-		if ctx.Err() != nil {
-			return
-		}
-		if w.do(n, due) && !sleepUntil(ctx, time.Now().Add(shedPause)) {
-			return
+		if w.do(n, due) {
+			sleepUntil(ctx, time.Now().Add(shedPause))
 		}
 	}
 }
@@ -95,7 +91,7 @@ func sleepUntil(ctx context.Context, t time.Time) bool {
 	case <-timer.C:
 		return true
 	case <-ctx.Done():
-		return false
+		return !time.Now().Before(t)
 	}
 }
 
@@ -129,7 +125,7 @@ func (w *worker) do(n int64, due time.Time) (overload bool) {
 	if open {
 		w.open(n, outcomes)
 	}
-	w.progress.Items.Add(int64(len(outcomes)))
+	w.done.Add(int64(len(outcomes)))
 	return overload
 }
 
@@ -150,7 +146,7 @@ func (w *worker) readBalance(account uint64, due time.Time) (overload bool) {
 	w.body = path
 	status, err := w.target.do(w.exchange, string(path), nil)
 	w.reads.add(time.Since(due))
-	w.progress.Items.Add(1)
+	w.done.Add(1)
 	version := int64(-1)
 	if err == nil && status == fasthttp.StatusOK {
 		version, err = w.exchange.balanceVersion()

@@ -16,17 +16,16 @@ import (
 // times as UTC. It needs no round trip: the types are built into PostgreSQL.
 func registerTypes(m *pgtype.Map) {
 	numeric := &pgtype.Type{Name: "numeric", OID: pgtype.NumericOID, Codec: amountCodec{}}
-	m.RegisterType(numeric)
-	m.RegisterType(&pgtype.Type{Name: "_numeric", OID: pgtype.NumericArrayOID, Codec: &pgtype.ArrayCodec{ElementType: numeric}})
 	timestamp := &pgtype.Type{Name: "timestamptz", OID: pgtype.TimestamptzOID, Codec: &pgtype.TimestamptzCodec{ScanLocation: time.UTC}}
+	m.RegisterType(numeric)
 	m.RegisterType(timestamp)
-	m.RegisterType(&pgtype.Type{Name: "_timestamptz", OID: pgtype.TimestamptzArrayOID, Codec: &pgtype.ArrayCodec{ElementType: timestamp}})
-	m.RegisterDefaultPgType(rbcs.Amount{}, "numeric")
-	m.RegisterDefaultPgType(amounts(nil), "_numeric")
-	m.RegisterDefaultPgType(overdrafts(nil), "_numeric")
-	m.RegisterDefaultPgType(integers(nil), "_int8")
-	m.RegisterDefaultPgType(texts(nil), "_text")
-	m.RegisterDefaultPgType(times(nil), "_timestamptz")
+	for array, element := range map[uint32]uint32{
+		pgtype.Int2ArrayOID: pgtype.Int2OID, pgtype.Int8ArrayOID: pgtype.Int8OID, pgtype.TextArrayOID: pgtype.TextOID,
+		pgtype.NumericArrayOID: pgtype.NumericOID, pgtype.TimestamptzArrayOID: pgtype.TimestamptzOID, pgtype.TIDArrayOID: pgtype.TIDOID,
+	} {
+		t, _ := m.TypeForOID(element)
+		m.RegisterType(&pgtype.Type{Name: "_" + t.Name, OID: array, Codec: columnCodec{&pgtype.ArrayCodec{ElementType: t}}})
+	}
 }
 
 // amountCodec encodes and decodes [rbcs.Amount] as numeric without a big.Int on
@@ -94,7 +93,10 @@ type encodeBinary struct{}
 
 // Encode implements [pgtype.EncodePlan].
 func (encodeBinary) Encode(value any, buf []byte) ([]byte, error) {
-	amount := value.(rbcs.Amount)
+	return appendNumeric(buf, value.(rbcs.Amount)), nil
+}
+
+func appendNumeric(buf []byte, amount rbcs.Amount) []byte {
 	sign := uint16(positive)
 	if amount.Sign() < 0 {
 		sign, amount = negative, amount.Neg()
@@ -130,7 +132,7 @@ func (encodeBinary) Encode(value any, buf []byte) ([]byte, error) {
 	for _, digit := range digits[first:] {
 		buf = binary.BigEndian.AppendUint16(buf, digit)
 	}
-	return buf, nil
+	return buf
 }
 
 func decodeBinary(src []byte) (rbcs.Amount, error) {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -156,48 +155,40 @@ func (s *Store) place(l *loaded, decisions []posting.Decision) []*posting.Decisi
 	return fresh
 }
 
+// Arrays are unnested in the select list: in FROM each of them would be spooled
+// into a tuple store of its own, which costs seven times as much.
 const insertSQL = `
 insert into transactions (
-	sequence, id, attempt, type, status, code, source_key, destination_key, source_number, destination_number,
-	amount, decimals, currency, occurred_at, expires_at, original_id, description, metadata, actor, instance, committed_at,
-	source_balance, source_held, source_version, destination_balance, destination_held, destination_version,
-	available, overdraft, needed)
-select u.sequence, u.id, u.attempt, u.type, u.status, u.code, u.source_key, u.destination_key, u.source_number, u.destination_number,
-	u.amount, u.decimals, u.currency, u.occurred_at, u.expires_at, u.original_id, u.description, u.metadata, u.actor, $1, u.committed_at,
-	u.source_balance, u.source_held, u.source_version, u.destination_balance, u.destination_held, u.destination_version,
-	u.available, u.overdraft, u.needed
-from unnest(
-	$2::bigint[], $3::text[], $4::smallint[], $5::text[], $6::text[], $7::text[], $8::bigint[], $9::bigint[], $10::text[], $11::text[],
-	$12::numeric[], $13::smallint[], $14::text[], $15::timestamptz[], $16::timestamptz[], $17::text[], $18::text[], $19::text[], $20::text[], $21::timestamptz[],
-	$22::numeric[], $23::numeric[], $24::bigint[], $25::numeric[], $26::numeric[], $27::bigint[],
-	$28::numeric[], $29::numeric[], $30::numeric[]
-) as u (
-	sequence, id, attempt, type, status, code, source_key, destination_key, source_number, destination_number,
+	instance, sequence, id, attempt, type, status, code, source_key, destination_key, source_number, destination_number,
 	amount, decimals, currency, occurred_at, expires_at, original_id, description, metadata, actor, committed_at,
 	source_balance, source_held, source_version, destination_balance, destination_held, destination_version,
 	available, overdraft, needed)
+select $1, unnest($2::bigint[]), unnest($3::text[]), unnest($4::smallint[]), unnest($5::text[]), unnest($6::text[]), unnest($7::text[]),
+	unnest($8::bigint[]), unnest($9::bigint[]), unnest($10::text[]), unnest($11::text[]),
+	unnest($12::numeric[]), unnest($13::smallint[]), unnest($14::text[]), unnest($15::timestamptz[]), unnest($16::timestamptz[]),
+	unnest($17::text[]), unnest($18::text[]), unnest($19::text[]), unnest($20::text[]), unnest($21::timestamptz[]),
+	unnest($22::numeric[]), unnest($23::numeric[]), unnest($24::bigint[]), unnest($25::numeric[]), unnest($26::numeric[]), unnest($27::bigint[]),
+	unnest($28::numeric[]), unnest($29::numeric[]), unnest($30::numeric[])
 on conflict (id, attempt) do nothing`
 
 const updateSQL = `
 update accounts a set balance = u.balance, held = u.held, received = u.received, sent = u.sent, version = u.version, updated_at = u.updated_at
-from unnest($1::tid[], $2::bigint[], $3::numeric[], $4::numeric[], $5::numeric[], $6::numeric[], $7::bigint[], $8::timestamptz[])
-	as u (place, key, balance, held, received, sent, version, updated_at)
+from (
+	select unnest($1::tid[]) as place, unnest($2::bigint[]) as key, unnest($3::numeric[]) as balance, unnest($4::numeric[]) as held,
+		unnest($5::numeric[]) as received, unnest($6::numeric[]) as sent, unnest($7::bigint[]) as version, unnest($8::timestamptz[]) as updated_at
+) as u
 where a.ctid = u.place and a.key = u.key`
 
 // record writes the decisions and the accounts that they changed, in one round trip.
 func (tx *transaction) record(ctx context.Context, fresh []*posting.Decision, accounts []lockedAccount) (overtaken bool, err error) {
 	// Two commits that insert the same IDs wait for each other in one order.
 	slices.SortFunc(fresh, func(a, b *posting.Decision) int { return strings.Compare(a.Transaction.ID, b.Transaction.ID) })
-	rows := newDecisionColumns(len(fresh))
-	for i, d := range fresh {
-		rows.set(i, d)
-	}
-	changed := changedColumns(accounts)
+	changes, changed := accountColumns(accounts)
 
 	var inserted, updated pgconn.CommandTag
 	b := &pgx.Batch{}
-	b.Queue(insertSQL, rows.args(tx.store.instance)...).Exec(keep(&inserted))
-	b.Queue(updateSQL, changed.args()...).Exec(keep(&updated))
+	b.Queue(insertSQL, decisionColumns(tx.store.instance, fresh)...).Exec(keep(&inserted))
+	b.Queue(updateSQL, changes...).Exec(keep(&updated))
 	b.Queue(tx.store.settings.commit)
 	if err := tx.send(ctx, b); err != nil {
 		return false, failure(err)
@@ -205,8 +196,8 @@ func (tx *transaction) record(ctx context.Context, fresh []*posting.Decision, ac
 	switch {
 	case inserted.RowsAffected() < int64(len(fresh)):
 		return true, nil
-	case updated.RowsAffected() != int64(len(changed.key)):
-		return false, rbcs.Errorf(rbcs.Internal, "%d of %d locked accounts were written", updated.RowsAffected(), len(changed.key))
+	case updated.RowsAffected() != int64(changed):
+		return false, rbcs.Errorf(rbcs.Internal, "%d of %d locked accounts were written", updated.RowsAffected(), changed)
 	}
 	return false, nil
 }
@@ -218,33 +209,28 @@ func keep(to *pgconn.CommandTag) func(pgconn.CommandTag) error {
 	}
 }
 
-// accountColumns are the accounts to write, as column arrays.
-type accountColumns struct {
-	place                         []pgtype.TID
-	key, version                  []int64
-	balance, held, received, sent []rbcs.Amount
-	updatedAt                     []time.Time
-}
-
-func changedColumns(accounts []lockedAccount) *accountColumns {
-	c := &accountColumns{}
+// accountColumns returns the parameters of updateSQL, and how many accounts are to be written.
+func accountColumns(accounts []lockedAccount) (args []any, changed int) {
+	const commonAmount = numericHeader + 4*2 // up to 16 digits
+	n := len(accounts)
+	amount := func() *column { return newColumn(pgtype.NumericOID, n, commonAmount) }
+	place, key, version := newColumn(pgtype.TIDOID, n, 6), newColumn(pgtype.Int8OID, n, 8), newColumn(pgtype.Int8OID, n, 8)
+	balance, held, received, sent := amount(), amount(), amount(), amount()
+	updatedAt := newColumn(pgtype.TimestamptzOID, n, 8)
 	for i := range accounts {
 		a := &accounts[i]
 		if !a.Changed {
 			continue
 		}
-		c.place = append(c.place, a.place)
-		c.key = append(c.key, a.Key)
-		c.version = append(c.version, a.Version)
-		c.balance = append(c.balance, a.Balance)
-		c.held = append(c.held, a.Held)
-		c.received = append(c.received, a.Received)
-		c.sent = append(c.sent, a.Sent)
-		c.updatedAt = append(c.updatedAt, a.UpdatedAt)
+		changed++
+		place.tid(a.place)
+		key.bigint(a.Key)
+		balance.amount(a.Balance)
+		held.amount(a.Held)
+		received.amount(a.Received)
+		sent.amount(a.Sent)
+		version.bigint(a.Version)
+		updatedAt.timestamp(a.UpdatedAt)
 	}
-	return c
-}
-
-func (c *accountColumns) args() []any {
-	return []any{c.place, c.key, c.balance, c.held, c.received, c.sent, c.version, c.updatedAt}
+	return []any{place, key, balance, held, received, sent, version, updatedAt}, changed
 }

@@ -2,9 +2,9 @@ package postgres
 
 import (
 	"context"
-	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
 
 	"rbcs"
 )
@@ -12,17 +12,18 @@ import (
 const createSQL = `
 insert into accounts (number, currency, decimals, overdraft, metadata, created_at, updated_at)
 select u.number, u.currency, u.decimals, u.overdraft, u.metadata, now.at, now.at
-from (select clock_timestamp() as at) as now,
-	unnest($1::text[], $2::text[], $3::smallint[], $4::numeric[], $5::text[]) as u (number, currency, decimals, overdraft, metadata)
-order by u.number
+from (select clock_timestamp() as at) as now, (
+	select unnest($1::text[]) as number, unnest($2::text[]) as currency, unnest($3::smallint[]) as decimals,
+		unnest($4::numeric[]) as overdraft, unnest($5::text[]) as metadata
+) as u
+order by u.number collate "C"
 on conflict (number) do nothing
 returning number`
 
 // A creation is recorded as a change from nothing.
 const recordCreationSQL = `
-insert into account_changes (account_key, at, new_status, new_overdraft, new_metadata, actor, instance)
-select u.key, u.at, $1, u.overdraft, u.metadata, u.actor, $2
-from unnest($3::bigint[], $4::timestamptz[], $5::numeric[], $6::text[], $7::text[]) as u (key, at, overdraft, metadata, actor)`
+insert into account_changes (new_status, instance, account_key, at, new_overdraft, new_metadata, actor)
+select $1, $2, unnest($3::bigint[]), unnest($4::timestamptz[]), unnest($5::numeric[]), unnest($6::text[]), unnest($7::text[])`
 
 const accountsByNumberSQL = "select " + accountColumnsSQL + " from accounts where number = any($1)"
 
@@ -37,18 +38,11 @@ func (s *Store) CreateAccounts(ctx context.Context, accounts []rbcs.NewAccount) 
 	}
 	defer tx.rollback(ctx)
 
-	seen := make(map[string]bool, len(accounts))
-	n := newAccountColumns(len(accounts))
-	for i := range accounts {
-		if a := &accounts[i]; !seen[a.Number] {
-			seen[a.Number] = true
-			n.add(a)
-		}
-	}
+	distinct, numbers := firstOfEach(accounts)
 	created := make(map[string]bool, len(accounts))
 	stored := make(map[string]keyedAccount, len(accounts))
 	b := tx.open(ctx)
-	b.Queue(createSQL, n.number, n.currency, n.decimals, n.overdraft, n.metadata).Query(func(rows pgx.Rows) error {
+	b.Queue(createSQL, newAccountColumns(distinct)...).Query(func(rows pgx.Rows) error {
 		var number string
 		_, err := pgx.ForEachRow(rows, []any{&number}, func() error {
 			created[number] = true
@@ -56,7 +50,7 @@ func (s *Store) CreateAccounts(ctx context.Context, accounts []rbcs.NewAccount) 
 		})
 		return err
 	})
-	b.Queue(accountsByNumberSQL, n.number).Query(func(rows pgx.Rows) error {
+	b.Queue(accountsByNumberSQL, numbers).Query(func(rows pgx.Rows) error {
 		return scanAccounts(rows, func(a *keyedAccount) error {
 			stored[a.Number] = *a
 			return nil
@@ -66,7 +60,7 @@ func (s *Store) CreateAccounts(ctx context.Context, accounts []rbcs.NewAccount) 
 		return nil, failure(err)
 	}
 	if len(created) > 0 {
-		if err := tx.recordCreation(ctx, n, stored, created); err != nil {
+		if err := tx.recordCreation(ctx, distinct, stored, created); err != nil {
 			return nil, err
 		}
 	}
@@ -74,18 +68,21 @@ func (s *Store) CreateAccounts(ctx context.Context, accounts []rbcs.NewAccount) 
 }
 
 // recordCreation records who created the accounts, and commits.
-func (tx *transaction) recordCreation(ctx context.Context, n *newAccounts, stored map[string]keyedAccount, created map[string]bool) error {
-	var keys []int64
-	var at []time.Time
-	c := newAccountColumns(len(created))
-	for i, number := range n.number {
-		if a := stored[number]; created[number] {
-			keys, at = append(keys, a.key), append(at, a.CreatedAt)
-			c.overdraft, c.metadata, c.actor = append(c.overdraft, n.overdraft[i]), append(c.metadata, n.metadata[i]), append(c.actor, n.actor[i])
+func (tx *transaction) recordCreation(ctx context.Context, accounts []*rbcs.NewAccount, stored map[string]keyedAccount, created map[string]bool) error {
+	n := len(created)
+	key, at, overdraft := newColumn(pgtype.Int8OID, n, 8), newColumn(pgtype.TimestamptzOID, n, 8), newColumn(pgtype.NumericOID, n, 0)
+	metadata, actor := newColumn(pgtype.TextOID, n, 0), newColumn(pgtype.TextOID, n, 0)
+	for _, asked := range accounts {
+		if a := stored[asked.Number]; created[asked.Number] {
+			key.bigint(a.key)
+			at.timestamp(a.CreatedAt)
+			overdraft.overdraft(asked.Overdraft)
+			metadata.textOrNull(asked.Metadata)
+			actor.textOrNull(asked.Actor)
 		}
 	}
 	b := &pgx.Batch{}
-	b.Queue(recordCreationSQL, string(rbcs.Open), tx.store.instance, keys, at, c.overdraft, c.metadata, c.actor)
+	b.Queue(recordCreationSQL, string(rbcs.Open), tx.store.instance, key, at, overdraft, metadata, actor)
 	b.Queue(tx.store.settings.commit)
 	if err := tx.send(ctx, b); err != nil {
 		return failure(err)
@@ -131,26 +128,29 @@ func differences(asked *rbcs.NewAccount, stored *rbcs.Account) (fields []rbcs.Fi
 	return fields
 }
 
-// newAccounts are accounts to create, as column arrays.
-type newAccounts struct {
-	number, currency []string
-	decimals         []int16
-	overdraft        overdrafts
-	metadata, actor  texts
-}
-
-func newAccountColumns(n int) *newAccounts {
-	return &newAccounts{
-		number: make([]string, 0, n), currency: make([]string, 0, n), decimals: make([]int16, 0, n),
-		overdraft: make(overdrafts, 0, n), metadata: make(texts, 0, n), actor: make(texts, 0, n),
+// firstOfEach returns the first account of each number.
+func firstOfEach(accounts []rbcs.NewAccount) (distinct []*rbcs.NewAccount, numbers []string) {
+	seen := make(map[string]bool, len(accounts))
+	for i := range accounts {
+		if a := &accounts[i]; !seen[a.Number] {
+			seen[a.Number] = true
+			distinct, numbers = append(distinct, a), append(numbers, a.Number)
+		}
 	}
+	return distinct, numbers
 }
 
-func (n *newAccounts) add(a *rbcs.NewAccount) {
-	n.number = append(n.number, a.Number)
-	n.currency = append(n.currency, a.Currency.Code)
-	n.decimals = append(n.decimals, int16(a.Currency.Decimals))
-	n.overdraft = append(n.overdraft, a.Overdraft)
-	n.metadata = append(n.metadata, a.Metadata)
-	n.actor = append(n.actor, a.Actor)
+// newAccountColumns returns the parameters of createSQL.
+func newAccountColumns(accounts []*rbcs.NewAccount) []any {
+	n := len(accounts)
+	number, currency, decimals := newColumn(pgtype.TextOID, n, 16), newColumn(pgtype.TextOID, n, 4), newColumn(pgtype.Int2OID, n, 2)
+	overdraft, metadata := newColumn(pgtype.NumericOID, n, numericHeader), newColumn(pgtype.TextOID, n, 0)
+	for _, a := range accounts {
+		number.text(a.Number)
+		currency.text(a.Currency.Code)
+		decimals.smallint(a.Currency.Decimals)
+		overdraft.overdraft(a.Overdraft)
+		metadata.textOrNull(a.Metadata)
+	}
+	return []any{number, currency, decimals, overdraft, metadata}
 }

@@ -1,8 +1,6 @@
 package postgres
 
 import (
-	"time"
-
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgtype"
 
@@ -10,70 +8,78 @@ import (
 	"rbcs/internal/posting"
 )
 
-// decisionColumns are decisions to record, as column arrays.
-type decisionColumns struct {
-	sequence                               []int64
-	id, kind, status                       []string
-	attempt, decimals                      []int16
-	amount                                 []rbcs.Amount
-	occurredAt, committedAt                []time.Time
-	expiresAt                              times
-	code, currency                         texts
-	sourceNumber, destinationNumber        texts
-	original, description, metadata, actor texts
-	sourceKey, destinationKey              integers
-	sourceVersion, destinationVersion      integers
-	sourceBalance, sourceHeld              amounts
-	destinationBalance, destinationHeld    amounts
-	available, overdraft, needed           amounts
-}
+// decisionColumns returns the parameters of insertSQL.
+func decisionColumns(instance string, decisions []*posting.Decision) []any {
+	n := len(decisions)
+	text := func(size int) *column { return newColumn(pgtype.TextOID, n, size) }
+	bigint := func() *column { return newColumn(pgtype.Int8OID, n, 8) }
+	smallint := func() *column { return newColumn(pgtype.Int2OID, n, 2) }
+	timestamp := func() *column { return newColumn(pgtype.TimestamptzOID, n, 8) }
+	const commonAmount = numericHeader + 3*2 // up to 12 digits
+	amount := func(size int) *column { return newColumn(pgtype.NumericOID, n, size) }
 
-func newDecisionColumns(n int) *decisionColumns {
-	return &decisionColumns{
-		sequence: make([]int64, n), id: make([]string, n), kind: make([]string, n), status: make([]string, n),
-		attempt: make([]int16, n), decimals: make([]int16, n), amount: make([]rbcs.Amount, n),
-		occurredAt: make([]time.Time, n), committedAt: make([]time.Time, n), expiresAt: make(times, n),
-		code: make(texts, n), currency: make(texts, n), sourceNumber: make(texts, n), destinationNumber: make(texts, n),
-		original: make(texts, n), description: make(texts, n), metadata: make(texts, n), actor: make(texts, n),
-		sourceKey: make(integers, n), destinationKey: make(integers, n),
-		sourceVersion: make(integers, n), destinationVersion: make(integers, n),
-		sourceBalance: make(amounts, n), sourceHeld: make(amounts, n),
-		destinationBalance: make(amounts, n), destinationHeld: make(amounts, n),
-		available: make(amounts, n), overdraft: make(amounts, n), needed: make(amounts, n),
+	var (
+		sequence, id, attempt                    = bigint(), text(32), smallint()
+		kind, status, code                       = text(8), text(8), text(0)
+		sourceKey, destinationKey                = bigint(), bigint()
+		sourceNumber, destinationNumber          = text(0), text(0)
+		units, decimals, currency                = amount(commonAmount), smallint(), text(4)
+		occurredAt, expiresAt, committedAt       = timestamp(), newColumn(pgtype.TimestamptzOID, n, 0), timestamp()
+		original, description, metadata, actor   = text(0), text(0), text(0), text(8)
+		sourceBalance, sourceHeld, sourceVersion = amount(commonAmount), amount(0), bigint()
+		destinationBalance, destinationHeld      = amount(commonAmount), amount(0)
+		destinationVersion                       = bigint()
+		available, overdraft, needed             = amount(0), amount(0), amount(0)
+	)
+	for _, d := range decisions {
+		t := &d.Transaction
+		sequence.bigint(d.Sequence)
+		id.text(t.ID)
+		attempt.smallint(d.Attempt)
+		kind.text(string(t.Type))
+		status.text(string(d.Status))
+		code.textOrNull(string(d.Code))
+		account(sourceKey, sourceNumber, d.SourceAccount, t.Source)
+		account(destinationKey, destinationNumber, d.DestinationAccount, t.Destination)
+		units.amount(t.Amount.Units)
+		decimals.smallint(int(t.Amount.Scale))
+		currency.textOrNull(t.Currency)
+		occurredAt.timestamp(t.Timestamp)
+		expiresAt.timestampOrNull(t.ExpiresAt)
+		committedAt.timestamp(d.CommittedAt)
+		original.textOrNull(t.Original)
+		description.textOrNull(t.Description)
+		metadata.textOrNull(t.Metadata)
+		actor.textOrNull(t.Actor)
+		state(sourceBalance, sourceHeld, sourceVersion, d.Source)
+		state(destinationBalance, destinationHeld, destinationVersion, d.Destination)
+		available.amountOrNull(d.Shortfall.Available)
+		overdraft.amountOrNull(d.Shortfall.Overdraft)
+		needed.amountOrNull(d.Shortfall.Needed)
 	}
-}
-
-func (c *decisionColumns) set(i int, d *posting.Decision) {
-	t := &d.Transaction
-	c.sequence[i], c.id[i], c.attempt[i] = d.Sequence, t.ID, int16(d.Attempt)
-	c.kind[i], c.status[i], c.code[i] = string(t.Type), string(d.Status), string(d.Code)
-	if d.SourceAccount != nil {
-		c.sourceKey[i] = d.SourceAccount.Key
-	} else {
-		c.sourceNumber[i] = t.Source
-	}
-	if d.DestinationAccount != nil {
-		c.destinationKey[i] = d.DestinationAccount.Key
-	} else {
-		c.destinationNumber[i] = t.Destination
-	}
-	c.amount[i], c.decimals[i], c.currency[i] = t.Amount.Units, int16(t.Amount.Scale), t.Currency
-	c.occurredAt[i], c.expiresAt[i], c.committedAt[i] = t.Timestamp, t.ExpiresAt, d.CommittedAt
-	c.original[i], c.description[i], c.metadata[i], c.actor[i] = t.Original, t.Description, t.Metadata, t.Actor
-	c.sourceBalance[i], c.sourceHeld[i], c.sourceVersion[i] = d.Source.Balance, d.Source.Held, d.Source.Version
-	c.destinationBalance[i], c.destinationHeld[i] = d.Destination.Balance, d.Destination.Held
-	c.destinationVersion[i] = d.Destination.Version
-	c.available[i], c.overdraft[i], c.needed[i] = d.Shortfall.Available, d.Shortfall.Overdraft, d.Shortfall.Needed
-}
-
-// args are the parameters of insertSQL.
-func (c *decisionColumns) args(instance string) []any {
 	return []any{
-		instance, c.sequence, c.id, c.attempt, c.kind, c.status, c.code, c.sourceKey, c.destinationKey, c.sourceNumber, c.destinationNumber,
-		c.amount, c.decimals, c.currency, c.occurredAt, c.expiresAt, c.original, c.description, c.metadata, c.actor, c.committedAt,
-		c.sourceBalance, c.sourceHeld, c.sourceVersion, c.destinationBalance, c.destinationHeld, c.destinationVersion,
-		c.available, c.overdraft, c.needed,
+		instance, sequence, id, attempt, kind, status, code, sourceKey, destinationKey, sourceNumber, destinationNumber,
+		units, decimals, currency, occurredAt, expiresAt, original, description, metadata, actor, committedAt,
+		sourceBalance, sourceHeld, sourceVersion, destinationBalance, destinationHeld, destinationVersion,
+		available, overdraft, needed,
 	}
+}
+
+// account writes an account's key, or its number where there is no such account.
+func account(key, number *column, a *posting.Account, name string) {
+	if a == nil {
+		key.null()
+		number.text(name)
+		return
+	}
+	key.bigint(a.Key)
+	number.null()
+}
+
+func state(balance, held, version *column, s rbcs.State) {
+	balance.amountOrNull(s.Balance)
+	held.amountOrNull(s.Held)
+	version.bigintOrNull(s.Version)
 }
 
 // resultColumns are the columns of transactions t that make a result. The

@@ -97,6 +97,11 @@ func parse(dsn string) (*pgxpool.Config, error) {
 		}
 	}
 	conn.RuntimeParams = nil
+	switch conn.DefaultQueryExecMode {
+	case pgx.QueryExecModeExec, pgx.QueryExecModeSimpleProtocol:
+		return nil, rbcs.Errorf(rbcs.InvalidRequest,
+			"the store's DSN sets default_query_exec_mode=%s, which does not know the parameters' types; for a pooler without prepared statements write cache_describe", conn.DefaultQueryExecMode)
+	}
 	if conn.ValidateConnect == nil && !strings.Contains(dsn, "target_session_attrs") && os.Getenv("PGTARGETSESSIONATTRS") == "" {
 		conn.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsReadWrite
 	}

@@ -171,15 +171,23 @@ func committed(tag pgconn.CommandTag, notice *pgconn.Notice, err error) error {
 	return nil
 }
 
-// readSettings hold for one read. Reads are planned each time: what they find
-// depends on their arguments.
-const readSettings = "select " + timeLimits + ", " + indexesOnly
+// readSettings hold for one read. Rows come from an index in the order asked for,
+// so that a limit bounds what is read: a bitmap would be read whole and sorted.
+const readSettings = "select " + timeLimits + ", " + indexesOnly + ", set_config('enable_bitmapscan', 'off', true)"
+
+// rangeSettings are for a range of times in the whole log. Only a bitmap can use
+// its index; whether that is worth it depends on the range, so that it is planned each time.
+const rangeSettings = "select " + timeLimits + ", " + indexesOnly + ", set_config('plan_cache_mode', 'force_custom_plan', true)"
 
 // read runs one query by itself, in one round trip, and calls scan for its rows.
 func (s *Store) read(ctx context.Context, scan func(pgx.Rows) error, sql string, args ...any) error {
+	return s.readWith(ctx, readSettings, scan, sql, args...)
+}
+
+func (s *Store) readWith(ctx context.Context, settings string, scan func(pgx.Rows) error, sql string, args ...any) error {
 	b := &pgx.Batch{}
 	// A batch is one transaction, so that the settings hold for it alone.
-	b.Queue(readSettings, limit(ctx), idleLimit)
+	b.Queue(settings, limit(ctx), idleLimit)
 	b.Queue(sql, args...).Query(scan)
 	if err := s.pool.SendBatch(ctx, b).Close(); err != nil {
 		return failure(err)

@@ -14,7 +14,7 @@ const transactionSQL = "select " + resultColumns + " from transactions t where t
 
 // Transaction implements [rbcs.Store].
 func (s *Store) Transaction(ctx context.Context, id string) (rbcs.Result, error) {
-	found, err := s.results(ctx, transactionSQL, id)
+	found, err := s.results(ctx, readSettings, transactionSQL, id)
 	switch {
 	case err != nil:
 		return rbcs.Result{}, err
@@ -25,9 +25,9 @@ func (s *Store) Transaction(ctx context.Context, id string) (rbcs.Result, error)
 }
 
 // results runs a query of resultColumns.
-func (s *Store) results(ctx context.Context, sql string, args ...any) ([]rbcs.Result, error) {
+func (s *Store) results(ctx context.Context, settings, sql string, args ...any) ([]rbcs.Result, error) {
 	var found []rbcs.Result
-	err := s.read(ctx, func(rows pgx.Rows) error {
+	err := s.readWith(ctx, settings, func(rows pgx.Rows) error {
 		return scanResults(rows, func(r *rbcs.Result) error {
 			found = append(found, *r)
 			return nil
@@ -95,9 +95,11 @@ func (s *Store) Transactions(ctx context.Context, q rbcs.TransactionQuery) ([]rb
 	case q.Account != "":
 		return s.transactionsOf(ctx, q, from, to, before)
 	case q.Status == rbcs.Rejected:
-		return s.results(ctx, listRejectedSQL, before, string(q.Status), from, to, q.Limit)
+		return s.results(ctx, readSettings, listRejectedSQL, before, string(q.Status), from, to, q.Limit)
+	case !q.From.IsZero() || !q.To.IsZero():
+		return s.results(ctx, rangeSettings, listSQL, before, string(q.Status), from, to, q.Limit)
 	}
-	return s.results(ctx, listSQL, before, string(q.Status), from, to, q.Limit)
+	return s.results(ctx, readSettings, listSQL, before, string(q.Status), from, to, q.Limit)
 }
 
 func (s *Store) transactionsOf(ctx context.Context, q rbcs.TransactionQuery, from, to time.Time, before int64) ([]rbcs.Result, error) {
@@ -117,5 +119,5 @@ func (s *Store) transactionsOf(ctx context.Context, q rbcs.TransactionQuery, fro
 		high = min(high, earlier)
 	}
 	changes, rejections := q.Status != rbcs.Rejected, q.Status == rbcs.Rejected || q.Status == ""
-	return s.results(ctx, listOfAccountSQL, key, low, high, before, from, to, changes, string(q.Status), q.Limit, rejections, q.Account)
+	return s.results(ctx, readSettings, listOfAccountSQL, key, low, high, before, from, to, changes, string(q.Status), q.Limit, rejections, q.Account)
 }

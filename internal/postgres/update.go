@@ -85,4 +85,9 @@ func changed(a rbcs.Account, change rbcs.AccountChange) (rbcs.Account, error) {
 }
 
 // overdraftOrNull is an overdraft as a parameter.
-func overdraftOrNull(o rbcs.Overdraft) any { return overdrafts{o}.Index(0) }
+func overdraftOrNull(o rbcs.Overdraft) any {
+	if o.Unlimited {
+		return nil
+	}
+	return o.Limit
+}

@@ -1,6 +1,7 @@
 package sqlite
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
@@ -40,4 +41,10 @@ func faultOf(code int, message string) *rbcs.Error {
 		return rbcs.Errorf(rbcs.Internal, "the database file is damaged, or is not an SQLite database; restore it from a backup: %w", cause)
 	}
 	return rbcs.Errorf(rbcs.Internal, "the database refused a statement: %w", cause)
+}
+
+// isFault reports whether err comes from SQLite and is of a primary result code.
+func isFault(err error, code int) bool {
+	var cause *fault
+	return errors.As(err, &cause) && cause.code&0xff == code
 }

@@ -98,7 +98,10 @@ func (a *account) anchorFrom(version int64) int64 {
 // versionAt returns the version that an account had once the log had come to a
 // sequence; 0 is before the first.
 func (c *conn) versionAt(a *account, sequence int64) (version int64, err error) {
-	if a.last <= sequence {
+	switch {
+	case sequence <= 0:
+		return 0, nil
+	case a.last <= sequence:
 		return a.Version, nil
 	}
 	// Of the anchors, the first that is later: the version is at most 64 before it.

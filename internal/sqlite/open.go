@@ -2,13 +2,13 @@ package sqlite
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"log/slog"
 	"net/url"
 	"path/filepath"
 	"sync"
 	"time"
+
+	lib "modernc.org/sqlite/lib"
 
 	"rbcs"
 )
@@ -106,10 +106,9 @@ func lockFile(path string) (*conn, error) {
 		}
 		lock.close()
 	}
-	var e *rbcs.Error
-	var cause *fault
-	if errors.As(err, &e) && errors.As(err, &cause) && cause.locked() {
-		e.Message = fmt.Sprintf("another rbcs is serving this file (%s is locked); stop it first, or go through its API", path)
+	if isFault(err, lib.SQLITE_BUSY) {
+		err = rbcs.Errorf(rbcs.Unavailable,
+			"another rbcs is serving this file (%s is locked); stop it first, or go through its API: %w", path, err)
 	}
 	return nil, err
 }
@@ -134,8 +133,8 @@ func (s *Store) Close() error {
 	return nil
 }
 
-// withRead lends f a connection that reads. Statements of f that must agree
-// with each other need [inSnapshot].
+// withRead lends f a connection that reads. Where statements of f must agree with
+// each other, f begins a transaction; it ends with f.
 func (s *Store) withRead(ctx context.Context, f func(c *conn) error) error {
 	if err := s.usable(ctx); err != nil {
 		return err
@@ -157,18 +156,15 @@ func (s *Store) withRead(ctx context.Context, f func(c *conn) error) error {
 		c = opened
 	}
 	stop := c.interruptOn(ctx)
-	defer stop()
-	return f(c)
-}
-
-// inSnapshot runs f in one read transaction: it sees one commit's state.
-func (c *conn) inSnapshot(f func() error) error {
-	if err := c.exec("BEGIN"); err != nil {
-		return err
-	}
-	err := f()
-	if end := c.exec("COMMIT"); err == nil {
-		err = end
+	defer func() {
+		stop()
+		if c.inTransaction() { // an open one would keep the WAL from being used again
+			_ = c.exec("ROLLBACK") // it has changed nothing
+		}
+	}()
+	err := f(c)
+	if ctx.Err() != nil && isFault(err, lib.SQLITE_INTERRUPT) {
+		return ended(ctx)
 	}
 	return err
 }
@@ -187,5 +183,5 @@ func (s *Store) usable(ctx context.Context) error {
 }
 
 func ended(ctx context.Context) error {
-	return rbcs.Errorf(rbcs.Unavailable, "the request ended before its turn; nothing was changed: %w", ctx.Err())
+	return rbcs.Errorf(rbcs.Unavailable, "the request ended before its answer; nothing was changed: %w", ctx.Err())
 }

@@ -154,30 +154,36 @@ func (c *conn) changesOf(q *rbcs.TransactionQuery, low, high int64) ([]rbcs.Resu
 // Dump implements [rbcs.Store].
 func (s *Store) Dump(ctx context.Context, decision func(*rbcs.Result) error, account func(*rbcs.Account) error) error {
 	return s.withRead(ctx, func(c *conn) error {
-		return c.inSnapshot(func() error {
-			if err := dump(ctx, c, selectLog, scanResult, decision); err != nil {
-				return err
-			}
-			return dump(ctx, c, selectAllAccounts, scanAccount, account)
-		})
+		if err := c.exec("BEGIN"); err != nil {
+			return err
+		}
+		if err := dump(ctx, c, selectLog, scanResult, decision); err != nil {
+			return err
+		}
+		return dump(ctx, c, selectAllAccounts, scanAccount, account)
 	})
 }
 
 // dump calls f with each row of a query.
-func dump[T any](ctx context.Context, c *conn, sql string, scan func(*stmt, *T), f func(*T) error) error {
+func dump[T any](ctx context.Context, c *conn, sql string, scan func(*stmt, *T), f func(*T) error) (err error) {
 	s, err := c.stmt(sql)
 	if err != nil {
 		return err
 	}
+	defer func() {
+		if failed := s.done(); err == nil {
+			err = failed
+		}
+	}()
 	var row T
-	for s.next() && err == nil {
+	for s.next() {
 		scan(s, &row)
-		if err = f(&row); err == nil && ctx.Err() != nil {
-			err = ended(ctx)
+		if err := f(&row); err != nil {
+			return err
+		}
+		if ctx.Err() != nil {
+			return ended(ctx)
 		}
 	}
-	if failed := s.done(); err == nil {
-		err = failed
-	}
-	return err
+	return nil
 }

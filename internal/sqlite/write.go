@@ -2,7 +2,6 @@ package sqlite
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	lib "modernc.org/sqlite/lib"
@@ -29,8 +28,8 @@ var writerPragmas = []string{
 // writer is the one connection that writes.
 type writer struct {
 	*conn
-	instance     int64     // the key of instanceName
-	instanceName string    //
+	instance     int64 // the key of instanceName
+	instanceName string
 	last         time.Time // the latest time that was written; no later one is before it
 }
 
@@ -165,15 +164,11 @@ func (s *Store) withWrite(ctx context.Context, f func(w *writer, now time.Time) 
 // nothing was written. Anything else may have reached the disk in part: the
 // commit is not visible now, but a crash before the next one could make it so.
 func commitFault(err error) error {
-	var cause *fault
-	if errors.As(err, &cause) && cause.locked() {
+	if isFault(err, lib.SQLITE_BUSY) {
 		return err
 	}
 	return rbcs.Errorf(rbcs.OutcomeUnknown, "the commit failed and may still be found after a crash; submit it again: %w", err)
 }
-
-// locked reports whether another program's lock was in the way.
-func (f *fault) locked() bool { return f.code&0xff == lib.SQLITE_BUSY }
 
 // Check reports whether the store can commit now.
 func (s *Store) Check(ctx context.Context) error {

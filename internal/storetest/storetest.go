@@ -44,6 +44,9 @@ func runAll(t *testing.T, open func(t *testing.T) rbcs.Store) {
 		{"Commit", commitTests},
 		{"Replay", replayTests},
 		{"Limits", limitTests},
+		{"Reads", readTests},
+		{"Dump", dumpTests},
+		{"Crowd", crowdTests},
 	} {
 		t.Run(group.name, func(t *testing.T) {
 			e := begin(t, open)
@@ -53,6 +56,7 @@ func runAll(t *testing.T, open func(t *testing.T) rbcs.Store) {
 			e.audit()
 		})
 	}
+	t.Run("Machine", func(t *testing.T) { testMachine(t, open) })
 }
 
 // test is one table test. Those of a group share a store, so that opening

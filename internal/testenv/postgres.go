@@ -68,8 +68,8 @@ func CreateDatabase(ctx context.Context, dsn string) (string, error) {
 	return u.String(), err
 }
 
-// dropDatabase drops the database that a DSN of [CreateDatabase] names, and its connections.
-func dropDatabase(ctx context.Context, server, dsn string) error {
+// DropDatabase drops the database that a DSN of [CreateDatabase] names, and its connections.
+func DropDatabase(ctx context.Context, server, dsn string) error {
 	u, err := url.Parse(dsn)
 	if err != nil {
 		return err
@@ -118,7 +118,7 @@ func Postgres(t testing.TB) string {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if err := dropDatabase(context.Background(), server, dsn); err != nil {
+		if err := DropDatabase(context.Background(), server, dsn); err != nil {
 			t.Errorf("testenv: drop database: %v", err)
 		}
 	})

@@ -1,0 +1,225 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"rbcs"
+	"rbcs/internal/records"
+)
+
+// ImportCmd imports files of accounts and transactions.
+type ImportCmd struct {
+	Files      []string      `arg:"" name:"file" help:"NDJSON or CSV, also gzipped; - is standard input."`
+	URL        string        `name:"url" placeholder:"URL" help:"Import through the service at this address (http://127.0.0.1:8080, unless --store is given)."`
+	Store      StoreName     `placeholder:"STORE" help:"Import straight into sqlite:FILE or postgres://USER@HOST/DATABASE, without a service."`
+	Currencies currencyList  `placeholder:"CODE=DECIMALS,…" help:"With --store: currencies to declare, as for rbcs serve."`
+	Batch      int           `default:"5000" placeholder:"N" help:"Lines that are sent together, at most 10000 (${default})."`
+	RetryFor   time.Duration `default:"2m" placeholder:"TIME" help:"With --url: how long to try again while the service is away or overloaded (${default})."`
+	Errors     string        `type:"path" placeholder:"FILE" help:"Write every refused line here, as file:line: reason. The first 20 are printed anyway."`
+}
+
+// Help is the long help of the command.
+func (ImportCmd) Help() string {
+	return `A line is an account, if it has a number, or a transaction, if it has an id:
+
+  {"number": "alice", "currency": "USD", "overdraft": "100.00"}
+  {"id": "t1", "source": "alice", "destination": "bob", "amount": "12.34", "timestamp": "2026-01-31T12:00:00Z"}
+
+In CSV the first row names the fields. Lines are decided in the order of the file.
+
+A line that is wrong, or whose ID or number is known with other content, is
+refused: it is reported with its number, the rest goes on, and the exit code is 1.
+A rejection, such as insufficient_funds, is an outcome like a posting: it is
+counted and is no refusal.
+
+The import can be stopped with Ctrl-C and run again at any time: what is decided
+already is replayed and moves no money again.
+
+Examples:
+
+  rbcs import accounts.ndjson transactions.csv.gz
+  rbcs import --store sqlite:rbcs.db --errors refused.txt data/*.ndjson
+  rbcs mock | rbcs import -`
+}
+
+// Validate checks what the types of the flags do not.
+func (c *ImportCmd) Validate() error {
+	if c.Batch < 1 || c.Batch > 10_000 {
+		return errors.New("--batch is 1–10000")
+	}
+	if c.RetryFor <= 0 {
+		return errors.New("--retry-for is greater than 0")
+	}
+	return nil
+}
+
+// stopGrace is how long the batch that is being decided may take after Ctrl-C.
+const stopGrace = 15 * time.Second
+
+// Run imports the files.
+func (c *ImportCmd) Run(ctx context.Context, m *Main) (err error) {
+	files, err := openImports(c.Files, m.Stdin)
+	if err != nil {
+		return err
+	}
+	defer files.close()
+	target, err := c.target(ctx, m)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, target.close()) }()
+
+	s := &importSummary{start: time.Now(), rejected: map[rbcs.Code]int64{}, out: m.Stderr}
+	if c.Errors != "" {
+		f, failure := os.Create(c.Errors)
+		if failure != nil {
+			return fmt.Errorf("--errors: %w", failure)
+		}
+		s.list = bufio.NewWriter(f)
+		defer func() { err = errors.Join(err, s.list.Flush(), f.Close()) }()
+	}
+	p := progressOn(m.Stderr, "import", "lines", func(int64) float64 { return files.fraction() })
+	err = c.importAll(ctx, files, target, s, p)
+	p.end()
+	s.print(m.Stdout)
+	switch {
+	case ctx.Err() != nil:
+		fmt.Fprintf(m.Stderr, "stopped after %s; run the same command again to go on: what is decided already is replayed\n", s.last())
+		return context.Cause(ctx)
+	case err != nil:
+		return fmt.Errorf("the import stopped after %s: %w; run the same command again to go on: what is decided already is replayed", s.last(), err)
+	case s.refused > 0:
+		return fmt.Errorf("%s of %s lines were refused", thousands(s.refused), thousands(s.lines))
+	}
+	return nil
+}
+
+// importAll sends one batch after the other, while the next ones are read. One
+// at a time keeps the order: two requests in flight could overtake each other.
+func (c *ImportCmd) importAll(ctx context.Context, files *importFiles, target importTarget, s *importSummary, p *progress) error {
+	reading, stopReading := context.WithCancel(ctx)
+	batches := make(chan *importBatch, 2)
+	var readErr error
+	go func() {
+		defer close(batches)
+		readErr = files.read(reading, c.Batch, batches)
+	}()
+	defer func() { // the reader must be gone before the files are closed
+		stopReading()
+		for range batches { //nolint:revive // what was read in advance is not sent
+		}
+	}()
+	sending, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	defer context.AfterFunc(ctx, func() { time.AfterFunc(stopGrace, cancel) })()
+	for b := range batches {
+		if err := s.send(sending, target, b); err != nil {
+			return err
+		}
+		p.items.Store(s.lines)
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+	}
+	return readErr
+}
+
+// importSummary counts what became of the lines.
+type importSummary struct {
+	start time.Time
+	out   io.Writer
+	list  *bufio.Writer // of all refused lines; nil without --errors
+
+	lines                     int64
+	created, existing         int64
+	posted, replayed, refused int64
+	failed                    int64 // no outcome is known
+	rejected                  map[rbcs.Code]int64
+
+	lastName string
+	lastLine int
+}
+
+// maxPrinted is how many refused lines are printed.
+const maxPrinted = 20
+
+// send sends a batch and counts its outcomes. An error ends the import.
+func (s *importSummary) send(ctx context.Context, target importTarget, b *importBatch) error {
+	var outcomes []importOutcome
+	var err error
+	switch {
+	case len(b.accounts) > 0:
+		outcomes, err = target.createAccounts(ctx, b.accounts)
+	case len(b.transactions) > 0:
+		outcomes, err = target.submit(ctx, b.transactions)
+	}
+	if err != nil {
+		s.failed += int64(len(b.lines))
+		return err
+	}
+	var failure error
+	for i := range outcomes {
+		o := &outcomes[i]
+		switch {
+		case o.err != nil && o.err.Retryable():
+			s.failed++
+			failure = fmt.Errorf("%s:%d: %w", b.name, b.lines[i], o.err)
+		case o.err != nil:
+			if err := s.refuse(&records.BadLine{Name: b.name, Line: b.lines[i], Err: o.err}); err != nil {
+				return err
+			}
+		case len(b.accounts) > 0 && o.replayed:
+			s.existing++
+		case len(b.accounts) > 0:
+			s.created++
+		case o.replayed:
+			s.replayed++
+		case o.rejected != "":
+			s.rejected[o.rejected]++
+		default:
+			s.posted++
+		}
+	}
+	for _, bad := range b.bad {
+		if err := s.refuse(bad); err != nil {
+			return err
+		}
+	}
+	s.lines += int64(len(b.lines) + len(b.bad))
+	if failure == nil {
+		s.lastName, s.lastLine = b.name, b.last
+	}
+	return failure
+}
+
+// refuse reports a line that was refused.
+func (s *importSummary) refuse(bad *records.BadLine) error {
+	s.refused++
+	switch {
+	case s.refused <= maxPrinted:
+		fmt.Fprintln(s.out, clearLine(s.out)+bad.Error())
+	case s.refused == maxPrinted+1:
+		fmt.Fprintln(s.out, clearLine(s.out)+"… more lines are refused; --errors FILE lists all of them")
+	}
+	if s.list == nil {
+		return nil
+	}
+	if _, err := fmt.Fprintln(s.list, bad.Error()); err != nil {
+		return fmt.Errorf("--errors: %w", err)
+	}
+	return nil
+}
+
+// last says how far the import came.
+func (s *importSummary) last() string {
+	if s.lastName == "" {
+		return "no line"
+	}
+	return fmt.Sprintf("%s:%d", s.lastName, s.lastLine)
+}

@@ -1,0 +1,100 @@
+package postgres
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"rbcs"
+	"rbcs/internal/testenv"
+)
+
+// usd is the currency of these tests.
+var usd = rbcs.Currency{Code: "USD", Decimals: 2}
+
+// createAccounts creates accounts a:0 … a:n−1 without a limit.
+func createAccounts(t testing.TB, s *Store, n int) {
+	t.Helper()
+	const most = 5000
+	for from := 0; from < n; from += most {
+		batch := make([]rbcs.NewAccount, min(most, n-from))
+		for i := range batch {
+			batch[i] = rbcs.NewAccount{Number: fmt.Sprintf("a:%d", from+i), Currency: usd, Overdraft: rbcs.Overdraft{Unlimited: true}}
+		}
+		if _, err := s.CreateAccounts(t.Context(), batch); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// generator makes transfers with new IDs between accounts a:0 … a:n−1.
+type generator struct {
+	prefix   string
+	accounts int
+	hot      bool // every transfer has the destination a:0
+	next     int
+	random   *rand.Rand
+}
+
+func (g *generator) batch(size int) []*rbcs.Transaction {
+	batch := make([]*rbcs.Transaction, size)
+	for i := range batch {
+		source := 1 + g.random.IntN(g.accounts-1)
+		destination := 0
+		if !g.hot {
+			destination = (source + 1 + g.random.IntN(g.accounts-1)) % g.accounts
+		}
+		g.next++
+		batch[i] = &rbcs.Transaction{
+			ID: fmt.Sprintf("%s-%08x-%010d", g.prefix, g.random.Uint32(), g.next), Type: rbcs.Transfer,
+			Source: fmt.Sprintf("a:%d", source), Destination: fmt.Sprintf("a:%d", destination),
+			Amount: rbcs.Decimal{Units: rbcs.AmountOf(1 + g.random.Int64N(100000)), Scale: 2}, Currency: "USD",
+			Timestamp: time.Date(2026, 1, 1, 0, 0, g.next, 0, time.UTC), Actor: "bench",
+		}
+	}
+	return batch
+}
+
+// BenchmarkCommit measures whole commits, with one or two committers. One
+// operation is one transaction.
+func BenchmarkCommit(b *testing.B) {
+	server := testenv.PostgresServer(b, "shared_buffers=512MB", "max_wal_size=4GB")
+	if err := Migrate(b.Context(), server.URL, MigrateOptions{Logger: quiet}); err != nil {
+		b.Fatal(err)
+	}
+	s := openStore(b, server.URL)
+	const accounts = 10_000
+	createAccounts(b, s, accounts)
+	run := 0
+	for _, shape := range []string{"uniform", "hot"} {
+		for _, committers := range []int{1, 2} {
+			for _, size := range []int{1, 64, 1000, 4000} {
+				b.Run(fmt.Sprintf("%s/committers=%d/size=%d", shape, committers, size), func(b *testing.B) {
+					run++
+					var left atomic.Int64
+					left.Store(int64(b.N))
+					var group sync.WaitGroup
+					for c := range committers {
+						g := generator{
+							prefix: fmt.Sprintf("b%d-%d", run, c), accounts: accounts, hot: shape == "hot",
+							random: rand.New(rand.NewPCG(uint64(run), uint64(c))),
+						}
+						group.Go(func() {
+							for left.Add(-int64(size)) > -int64(size) {
+								if _, err := s.Commit(b.Context(), g.batch(size)); err != nil {
+									b.Error(err)
+									return
+								}
+							}
+						})
+					}
+					group.Wait()
+					b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "tx/s")
+				})
+			}
+		}
+	}
+}

@@ -1,0 +1,305 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"rbcs"
+	"rbcs/internal/testenv"
+)
+
+func connect(t *testing.T, dsn string) *pgx.Conn {
+	t.Helper()
+	conn, err := pgx.Connect(t.Context(), dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close(context.Background()) })
+	return conn
+}
+
+func execute(t *testing.T, conn *pgx.Conn, sql string, args ...any) {
+	t.Helper()
+	if _, err := conn.Exec(t.Context(), sql, args...); err != nil {
+		t.Fatalf("%s: %v", sql, err)
+	}
+}
+
+// eventually polls a query until it yields true.
+func eventually(t *testing.T, conn *pgx.Conn, sql string, args ...any) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	for {
+		var ok bool
+		if err := conn.QueryRow(ctx, sql, args...).Scan(&ok); err != nil {
+			t.Fatalf("%s: %v", sql, err)
+		}
+		if ok {
+			return
+		}
+	}
+}
+
+// transfer is a transfer of one cent from a:0 to a:1, unless told otherwise.
+func transfer(id string) *rbcs.Transaction {
+	return &rbcs.Transaction{
+		ID: id, Type: rbcs.Transfer, Source: "a:0", Destination: "a:1", Amount: rbcs.Decimal{Units: rbcs.AmountOf(1), Scale: 2},
+		Currency: "USD", Timestamp: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC),
+	}
+}
+
+func wantCode(t *testing.T, err error, want rbcs.Code) {
+	t.Helper()
+	var known *rbcs.Error
+	if rbcs.CodeOf(err) != want || err != nil && !errors.As(err, &known) {
+		t.Fatalf("error %v, want code %q", err, want)
+	}
+}
+
+// commitOne commits one transaction and wants it posted.
+func commitOne(t *testing.T, s *Store, id string) rbcs.Result {
+	t.Helper()
+	results, err := s.Commit(t.Context(), []*rbcs.Transaction{transfer(id)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if results[0].Status != rbcs.Posted || results[0].Err != nil {
+		t.Fatalf("result %+v", results[0])
+	}
+	return results[0]
+}
+
+func TestConnectionKilledBeforeCommitIsDefinite(t *testing.T) {
+	dsn := migrated(t)
+	s := openStore(t, dsn)
+	createAccounts(t, s, 2)
+	holder, watcher := connect(t, dsn), connect(t, dsn)
+	execute(t, holder, "begin")
+	execute(t, holder, "select 1 from accounts where number = 'a:0' for update")
+	failed := make(chan error, 1)
+	go func() {
+		_, err := s.Commit(t.Context(), []*rbcs.Transaction{transfer("x")})
+		failed <- err
+	}()
+	const waiting = `from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`
+	eventually(t, watcher, "select count(*) = 1 "+waiting)
+	execute(t, watcher, "select pg_terminate_backend(pid) "+waiting)
+	wantCode(t, <-failed, rbcs.Unavailable)
+	execute(t, holder, "rollback")
+	_, err := s.Transaction(t.Context(), "x")
+	wantCode(t, err, rbcs.NotFound)
+	if r := commitOne(t, s, "x"); r.Replayed {
+		t.Error("it was committed")
+	}
+}
+
+// TestDeadlineBeforeCommitIsDefinite lets the caller's deadline end a wait for a
+// lock, by the statement's time limit or by the caller's context.
+func TestDeadlineBeforeCommitIsDefinite(t *testing.T) {
+	dsn := migrated(t)
+	s := openStore(t, dsn)
+	createAccounts(t, s, 2)
+	holder := connect(t, dsn)
+	execute(t, holder, "begin")
+	execute(t, holder, "select 1 from accounts where number = 'a:0' for update")
+	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer cancel()
+	_, err := s.Commit(ctx, []*rbcs.Transaction{transfer("x")})
+	wantCode(t, err, rbcs.Unavailable)
+	_, err = s.Commit(ctx, []*rbcs.Transaction{transfer("x")}) // not even a connection
+	wantCode(t, err, rbcs.Unavailable)
+	execute(t, holder, "rollback")
+	commitOne(t, s, "x")
+}
+
+func TestAnswerToCommitLost(t *testing.T) {
+	p, dsn := startProxy(t, migrated(t))
+	s := openStore(t, dsn)
+	createAccounts(t, s, 2)
+	for name, lose := range map[string]func(client, server net.Conn, message []byte){
+		"committed": func(client, server net.Conn, message []byte) {
+			_, _ = server.Write(message)
+			// The server's answer finds no client.
+			_ = client.Close()
+		},
+		"not-committed": func(client, server net.Conn, _ []byte) {
+			_, _ = client.Close(), server.Close()
+		},
+	} {
+		p.onCommit.Store(&lose)
+		_, err := s.Commit(t.Context(), []*rbcs.Transaction{transfer(name)})
+		wantCode(t, err, rbcs.OutcomeUnknown)
+		commitOne(t, s, name) // a replay or not: both are right here
+	}
+	if n := p.cancels.Load(); n != 0 {
+		t.Errorf("%d cancel requests were sent", n)
+	}
+	if b, err := s.Account(t.Context(), "a:1"); err != nil || b.Balance != rbcs.AmountOf(2) {
+		t.Errorf("balance %v after two transfers of 1, error %v", b.Balance, err)
+	}
+}
+
+// TestCommitThatIsNotAnswered ends the caller's wait: COMMIT is not cancelled,
+// and its connection goes back to the pool once it is answered.
+func TestCommitThatIsNotAnswered(t *testing.T) {
+	p, dsn := startProxy(t, migrated(t))
+	s := openAs(t, dsn, Options{Instance: "test", Logger: quiet, MaxConns: 1})
+	createAccounts(t, s, 2)
+	held := make(chan struct{})
+	hold := func(_, server net.Conn, message []byte) {
+		<-held
+		_, _ = server.Write(message)
+	}
+	p.onCommit.Store(&hold)
+	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel()
+	_, err := s.Commit(ctx, []*rbcs.Transaction{transfer("x")})
+	wantCode(t, err, rbcs.OutcomeUnknown)
+	wantCode(t, s.Check(ctx), rbcs.Unavailable) // the only connection waits
+	before := s.pool.Stat().NewConnsCount()
+	close(held)
+	if r := commitOne(t, s, "x"); !r.Replayed {
+		t.Error("COMMIT was not carried out")
+	}
+	if n := s.pool.Stat().NewConnsCount(); n != before {
+		t.Errorf("%d new connections: the one that waited was closed", n-before)
+	}
+	if n := p.cancels.Load(); n != 0 {
+		t.Errorf("%d cancel requests were sent", n)
+	}
+}
+
+// TestSynchronousStandby has a server whose only synchronous standby is away:
+// COMMIT waits for ever.
+func TestSynchronousStandby(t *testing.T) {
+	server := testenv.PostgresServer(t)
+	if err := Migrate(t.Context(), server.URL, MigrateOptions{Logger: quiet}); err != nil {
+		t.Fatal(err)
+	}
+	s := openStore(t, server.URL)
+	createAccounts(t, s, 2)
+	admin := connect(t, server.URL)
+	execute(t, admin, "alter system set synchronous_standby_names = 'away'")
+	execute(t, admin, "select pg_reload_conf()")
+	eventually(t, admin, "select current_setting('synchronous_standby_names') = 'away'")
+
+	const waiting = "from pg_stat_activity where wait_event = 'SyncRep'"
+	failed := make(chan error, 1)
+	go func() {
+		_, err := s.Commit(t.Context(), []*rbcs.Transaction{transfer("warned")})
+		failed <- err
+	}()
+	eventually(t, admin, "select count(*) = 1 "+waiting)
+	execute(t, admin, "select pg_cancel_backend(pid) "+waiting)
+	err := <-failed
+	wantCode(t, err, rbcs.OutcomeUnknown)
+	if !errors.Is(err, errWarning) {
+		t.Errorf("error %v, want the warning", err)
+	}
+
+	limited := openAs(t, server.URL, Options{Logger: quiet, CommitTimeout: 200 * time.Millisecond})
+	_, err = limited.Commit(t.Context(), []*rbcs.Transaction{transfer("late")})
+	wantCode(t, err, rbcs.OutcomeUnknown)
+	if err := limited.Close(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, admin, "select count(*) = 1 "+waiting) // Close leaves the backend alone
+	execute(t, admin, "alter system reset synchronous_standby_names")
+	execute(t, admin, "select pg_reload_conf()")
+	for _, id := range []string{"warned", "late"} {
+		if r := commitOne(t, s, id); !r.Replayed {
+			t.Errorf("%s was not committed", id)
+		}
+	}
+}
+
+// TestSameIDOnOtherAccounts has the ID of a batch committed by somebody whose
+// accounts do not order the two: the batch runs again and finds it.
+func TestSameIDOnOtherAccounts(t *testing.T) {
+	dsn := migrated(t)
+	s := openStore(t, dsn)
+	createAccounts(t, s, 2)
+	other, watcher := connect(t, dsn), connect(t, dsn)
+	execute(t, other, "begin")
+	execute(t, other, `insert into transactions (sequence, id, decimals, type, status, code, source_number, destination_number, amount, occurred_at, committed_at, instance)
+		values (nextval('transactions_sequence'), 'x', 2, 'transfer', 'rejected', 'account_not_found', 'nobody', 'a:1', 1, '2026-01-01Z', now(), 'other')`)
+	type answer struct {
+		results []rbcs.Result
+		err     error
+	}
+	answered := make(chan answer, 1)
+	go func() {
+		results, err := s.Commit(t.Context(), []*rbcs.Transaction{transfer("w"), transfer("x"), transfer("y")})
+		answered <- answer{results, err}
+	}()
+	eventually(t, watcher, "select count(*) = 1 from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'")
+	execute(t, other, "commit")
+	a := <-answered
+	if a.err != nil {
+		t.Fatal(a.err)
+	}
+	if r := a.results[1]; r.Err == nil || r.Err.Code != rbcs.IDConflict || r.Err.Fields[0].Pointer != "/source" {
+		t.Errorf("the overtaken transaction: %+v", r)
+	}
+	for _, i := range []int{0, 2} {
+		if r := a.results[i]; r.Status != rbcs.Posted || r.Replayed || r.Err != nil {
+			t.Errorf("the one beside it: %+v", r)
+		}
+	}
+}
+
+func TestFailures(t *testing.T) {
+	pg := func(code string) error { return &pgconn.PgError{Code: code, Severity: "ERROR"} }
+	const (
+		unavailable = rbcs.Unavailable
+		unknown     = rbcs.OutcomeUnknown
+		internal    = rbcs.Internal
+	)
+	for _, c := range []struct {
+		err            error
+		before, commit rbcs.Code
+	}{
+		{pg("40001"), unavailable, unavailable},
+		{pg("40P01"), unavailable, unavailable},
+		{pg("55P03"), unavailable, unknown},
+		{pg("57014"), unavailable, unknown},
+		{pg("57P01"), unavailable, unknown},
+		{pg("57P02"), unavailable, unknown},
+		{pg("57P03"), unavailable, unknown},
+		{pg("53100"), unavailable, unknown},
+		{pg("53300"), unavailable, unknown},
+		{pg("08006"), unavailable, unknown},
+		{pg("08P01"), unavailable, unknown},
+		{pg("25006"), unavailable, unknown},
+		{pg("25P03"), unavailable, unknown},
+		{pg("23505"), internal, unknown},
+		{pg("42501"), internal, unknown},
+		{pg("26000"), internal, unknown},
+		{pg("42P01"), internal, unknown},
+		{pg("XX001"), internal, unknown},
+		{net.ErrClosed, unavailable, unknown},
+		{context.DeadlineExceeded, unavailable, unknown},
+		{context.Canceled, unavailable, unknown},
+	} {
+		if got := rbcs.CodeOf(failure(c.err)); got != c.before {
+			t.Errorf("%v before COMMIT: %q, want %q", c.err, got, c.before)
+		}
+		if got := rbcs.CodeOf(committed(pgconn.CommandTag{}, nil, c.err)); got != c.commit {
+			t.Errorf("%v in COMMIT: %q, want %q", c.err, got, c.commit)
+		}
+	}
+	wantCode(t, committed(pgconn.NewCommandTag("ROLLBACK"), nil, nil), unavailable)
+	wantCode(t, committed(pgconn.NewCommandTag("COMMIT"), &pgconn.Notice{Severity: "WARNING"}, nil), unknown)
+	wantCode(t, committed(pgconn.NewCommandTag("COMMIT"), nil, nil), "")
+	if err := failure(pg("42501")); !strings.Contains(err.Error(), "rbcs migrate") {
+		t.Errorf("no advice in %v", err)
+	}
+}

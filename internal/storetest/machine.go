@@ -1,0 +1,326 @@
+package storetest
+
+import (
+	"flag"
+	"fmt"
+	"slices"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+	"rbcs"
+)
+
+// The number of random runs and their mean length, where no flag says
+// otherwise: what a store with a disk does in some seconds. For a long search
+// raise -rapid.checks and -rapid.steps.
+const (
+	machineChecks = "100"
+	machineSteps  = "30"
+)
+
+// testMachine drives the store and the model with the same random steps. All
+// runs share one store, each with accounts and IDs of its own.
+func testMachine(t *testing.T, open func(t *testing.T) rbcs.Store) {
+	defer setFlag("rapid.checks", machineChecks)()
+	defer setFlag("rapid.steps", machineSteps)()
+	e := begin(t, open)
+	var runs atomic.Int64
+	rapid.Check(t, func(rt *rapid.T) {
+		m := &machine{T: rt, e: e, model: newModel(), run: fmt.Sprintf("r%d:", runs.Add(1))}
+		m.create(rt)
+		rt.Repeat(map[string]func(*rapid.T){
+			"commit":       m.commit,
+			"commit again": m.commit, // twice as often as the others
+			"create":       m.create,
+			"update":       m.update,
+			"read":         m.read,
+		})
+		m.finish()
+	})
+	e.audit()
+}
+
+// setFlag sets a flag for the duration of a test, unless the command line did.
+func setFlag(name, value string) (restore func()) {
+	given := false
+	flag.Visit(func(f *flag.Flag) { given = given || f.Name == name })
+	f := flag.Lookup(name)
+	if given {
+		return func() {}
+	}
+	before := f.Value.String()
+	set := func(value string) {
+		if err := f.Value.Set(value); err != nil {
+			panic(err)
+		}
+	}
+	set(value)
+	return func() { set(before) }
+}
+
+// machine is one random run.
+type machine struct {
+	*rapid.T
+	e         *env
+	model     *model
+	run       string // begins the accounts and IDs of this run
+	submitted []*rbcs.Transaction
+}
+
+// numbers are few, so that they collide; "nobody" is never created.
+var (
+	machineNumbers    = []string{"a", "b", "c", "d", "e", "yen"}
+	machineCurrencies = []string{"USD", "USD", "USD", "USD", "EUR", "JPY"}
+	machineOverdrafts = []string{"0", "10", "unlimited", "0", "unlimited", "1000"}
+)
+
+// choice draws one of the values, the first ones more often where they stand more often.
+func choice[T any](t *rapid.T, label string, values ...T) T {
+	return rapid.SampledFrom(values).Draw(t, label)
+}
+
+// must fails the run where an error came that should not.
+func (m *machine) must(err error) {
+	if err != nil {
+		m.Fatalf("unexpected error: %v", err)
+	}
+}
+
+func (m *machine) agree(faults differences) {
+	for _, f := range faults {
+		m.Error(f)
+	}
+	if faults != nil {
+		m.FailNow()
+	}
+}
+
+// create creates some of the accounts; it may ask for one again, in the same or
+// in other words, and for one twice.
+func (m *machine) create(t *rapid.T) {
+	indexes := rapid.SliceOfN(rapid.IntRange(0, len(machineNumbers)-1), 1, 6).Draw(t, "accounts")
+	asked := make([]rbcs.NewAccount, len(indexes))
+	for i, at := range indexes {
+		code := machineCurrencies[at]
+		asked[i] = rbcs.NewAccount{
+			Number: m.run + machineNumbers[at], Currency: currency(code), Overdraft: overdraft(machineOverdrafts[at], code), Actor: "machine",
+		}
+		switch choice(t, "variant", "", "", "", "", "metadata", "overdraft", "currency") {
+		case "metadata":
+			asked[i].Metadata = `{"k":1}`
+		case "overdraft":
+			asked[i].Overdraft = overdraft("7", code)
+		case "currency":
+			asked[i].Currency = currency("BTC")
+		}
+	}
+	got, err := m.e.store.CreateAccounts(m.e.ctx, asked)
+	m.must(err)
+	m.agree(m.model.create(asked, got))
+}
+
+func (m *machine) number(t *rapid.T, label string) string {
+	return m.run + choice(t, label, append(machineNumbers, machineNumbers[0], machineNumbers[1], machineNumbers[2], "nobody")...)
+}
+
+// update changes status, overdraft and metadata of an account.
+func (m *machine) update(t *rapid.T) {
+	number, change := m.number(t, "number"), rbcs.AccountChange{Actor: "machine"}
+	switch choice(t, "status", "", "", "open", "open", "frozen", "closed") {
+	case "open":
+		change.Status = new(rbcs.Open)
+	case "frozen":
+		change.Status = new(rbcs.Frozen)
+	case "closed":
+		change.Status = new(rbcs.Closed)
+	}
+	switch o := choice(t, "overdraft", "", "", "0", "10", "500.00", "0.001", largest("JPY"), "unlimited"); o {
+	case "":
+	case "unlimited":
+		change.Overdraft = &rbcs.OverdraftChange{Unlimited: true}
+	default:
+		change.Overdraft = &rbcs.OverdraftChange{Limit: decimal(o)}
+	}
+	if rapid.Bool().Draw(t, "metadata") {
+		change.Metadata = new(choice(t, "text", "", `{"k":1}`, `{"k":"ü"}`))
+	}
+	got, err := m.e.store.UpdateAccount(m.e.ctx, number, change)
+	want := m.model.update(number, change)
+	if code := rbcs.CodeOf(err); code != want {
+		m.Fatalf("changing %s by %+v: error %v (%q), want %q", number, change, err, code, want)
+	}
+	if a := m.model.accounts[number]; err == nil {
+		if got.UpdatedAt.Before(a.account.UpdatedAt) {
+			m.Fatalf("updated_at of %s went from %v to %v", number, a.account.UpdatedAt, got.UpdatedAt)
+		}
+		a.account.UpdatedAt = got.UpdatedAt
+		m.agree(compareAccounts(&got, a.want()))
+	}
+}
+
+// commit submits a batch: new transactions, and submitted ones as they were or changed.
+func (m *machine) commit(t *rapid.T) {
+	batch := make([]*rbcs.Transaction, rapid.IntRange(1, 12).Draw(t, "size"))
+	for i := range batch {
+		batch[i] = m.transaction(t)
+	}
+	got, _, err := submit(m.e.ctx, m.e.store, batch)
+	m.must(err)
+	m.agree(m.model.commit(batch, got))
+}
+
+func (m *machine) transaction(t *rapid.T) *rbcs.Transaction {
+	if len(m.submitted) > 0 {
+		switch choice(t, "kind", "new", "new", "new", "new", "again", "changed") {
+		case "again":
+			again := *choice(t, "which", m.submitted...)
+			again.Actor = "somebody else"
+			return &again
+		case "changed":
+			return m.changed(t, *choice(t, "which", m.submitted...))
+		}
+	}
+	n := &rbcs.Transaction{
+		ID: fmt.Sprint(m.run, len(m.submitted)), Type: rbcs.Transfer, Source: m.number(t, "source"), Destination: m.number(t, "destination"),
+		Amount: m.amount(t), Currency: choice(t, "currency", "", "", "USD", "EUR", "JPY"), Timestamp: eventTime, Actor: "machine",
+	}
+	if n.Prepare(known) != nil { // the amount does not fit the currency: let the account say so
+		n.Currency = ""
+	}
+	m.submitted = append(m.submitted, n)
+	return n
+}
+
+func (m *machine) amount(t *rapid.T) rbcs.Decimal {
+	switch choice(t, "size of amount", "small", "small", "small", "small", "large", "fine") {
+	case "large":
+		return decimal(largest(choice(t, "of", "USD", "JPY")))
+	case "fine":
+		return decimal(choice(t, "digits", "1.0", "1.001", "0.010", "5.000"))
+	}
+	return rbcs.Decimal{Units: rbcs.AmountOf(rapid.Int64Range(1, 2000).Draw(t, "cents")), Scale: uint8(choice(t, "scale", 2, 2, 1, 0))}
+}
+
+// changed returns a submitted transaction with one field changed, which may be
+// only another way to write the same.
+func (m *machine) changed(t *rapid.T, c rbcs.Transaction) *rbcs.Transaction {
+	switch choice(t, "field", "source", "destination", "amount", "scale", "currency", "timestamp", "description", "metadata") {
+	case "source":
+		c.Source = m.number(t, "other source")
+	case "destination":
+		c.Destination = m.number(t, "other destination")
+	case "amount":
+		c.Amount, c.Currency = m.amount(t), ""
+	case "scale":
+		if wider, err := c.Amount.In(int(c.Amount.Scale) + 1); err == nil { // else it has 38 digits
+			c.Amount, c.Currency = rbcs.Decimal{Units: wider, Scale: c.Amount.Scale + 1}, ""
+		}
+	case "currency":
+		if c.Currency = choice(t, "other currency", "USD", "EUR", "JPY"); c.Prepare(known) != nil {
+			c.Currency = ""
+		}
+	case "timestamp":
+		c.Timestamp = c.Timestamp.Add(choice(t, "later", time.Microsecond, time.Hour))
+	case "description":
+		c.Description = choice(t, "words", "x", "é")
+	case "metadata":
+		c.Metadata = choice(t, "other metadata", `{"k":1}`, `{"k":2}`)
+	}
+	return &c
+}
+
+// read compares one account and one transaction with the model's.
+func (m *machine) read(t *rapid.T) {
+	m.account(m.number(t, "number"))
+	if len(m.submitted) > 0 {
+		m.decision(choice(t, "which", m.submitted...).ID)
+	}
+}
+
+func (m *machine) account(number string) {
+	got, err := m.e.store.Account(m.e.ctx, number)
+	a := m.model.accounts[number]
+	if a == nil {
+		if rbcs.CodeOf(err) != rbcs.NotFound {
+			m.Fatalf("account %s: %+v, %v; want it not found", number, got, err)
+		}
+		return
+	}
+	m.must(err)
+	m.agree(compareAccounts(&got, a.want()))
+}
+
+func (m *machine) decision(id string) {
+	got, err := m.e.store.Transaction(m.e.ctx, id)
+	want := m.model.recorded[id]
+	if want == nil {
+		if rbcs.CodeOf(err) != rbcs.NotFound {
+			m.Fatalf("transaction %s: %+v, %v; want it not found", id, got, err)
+		}
+		return
+	}
+	m.must(err)
+	m.agree(compareResults(&got, want))
+}
+
+// finish compares all that can be read with the model.
+func (m *machine) finish() {
+	for _, s := range m.submitted {
+		m.decision(s.ID)
+	}
+	list, err := m.e.store.Accounts(m.e.ctx, rbcs.AccountQuery{Prefix: m.run, Limit: 100})
+	m.must(err)
+	var numbers []string
+	for _, a := range list {
+		numbers = append(numbers, a.Number)
+	}
+	if want := m.model.numbers(); !slices.Equal(numbers, want) {
+		m.Fatalf("the accounts are %q, want %q", numbers, want)
+	}
+	for _, number := range numbers {
+		m.account(number)
+		m.changes(m.model.accounts[number])
+		m.decisions(number)
+	}
+}
+
+// changes compares an account's history, and its balance at each moment of it.
+func (m *machine) changes(a *modelAccount) {
+	number := a.account.Number
+	entries, err := m.e.store.History(m.e.ctx, rbcs.HistoryQuery{Account: number, Limit: len(a.changes) + 1})
+	m.must(err)
+	if len(entries) != len(a.changes) {
+		m.Fatalf("account %s: %d entries, want %d", number, len(entries), len(a.changes))
+	}
+	for i, entry := range entries {
+		m.agree(compareResults(&entry.Result, &a.changes[i]))
+		for _, at := range []time.Time{entry.Result.CommittedAt, entry.Result.CommittedAt.Add(-time.Microsecond)} {
+			got, err := m.e.store.BalanceAt(m.e.ctx, number, at)
+			m.must(err)
+			if state := (rbcs.State{Balance: got.Balance, Held: got.Held, Version: got.Version}); state != a.stateAt(at) {
+				m.Fatalf("account %s at %v: %+v, want %+v", number, at, state, a.stateAt(at))
+			}
+		}
+	}
+}
+
+// decisions compares the list of what named an account.
+func (m *machine) decisions(number string) {
+	var want []*rbcs.Result
+	for _, r := range m.model.recorded {
+		if r.Transaction.Source == number || r.Transaction.Destination == number {
+			want = append(want, r)
+		}
+	}
+	slices.SortFunc(want, func(a, b *rbcs.Result) int { return int(b.Sequence - a.Sequence) })
+	got, err := m.e.store.Transactions(m.e.ctx, rbcs.TransactionQuery{Account: number, Limit: len(want) + 1})
+	m.must(err)
+	if len(got) != len(want) {
+		m.Fatalf("account %s: %d decisions, want %d", number, len(got), len(want))
+	}
+	for i := range got {
+		m.agree(compareResults(&got[i], want[i]))
+	}
+}
