@@ -137,7 +137,9 @@ func TestImportFormats(t *testing.T) {
 	run(t, "import", "--url", "nowhere", accounts).check(t, exitUsage, "--url")
 	run(t, "import", "--batch", "0", accounts).check(t, exitUsage, "--batch")
 	run(t, "import", "--retry-for", "0s", accounts).check(t, exitUsage, "--retry-for")
-	run(t, "import", "--currencies", "BTC=8", accounts).check(t, exitUsage, "--store")
+	store := string(sqliteStore(t))
+	run(t, "import", "--store", store, "--currencies", "BTC=8", "-").check(t, exitDone)
+	run(t, "import", "--store", store, "--currencies", "BTC=6", "-").check(t, exitFailed, "--currencies", "BTC")
 	run(t, "import", "--errors", dir, accounts).check(t, exitFailed, "--errors")
 	runWith(t, "id,color\n", args...).says(t, exitFailed, `stdin:1: column 2 is called "color"`, "run the same command again")
 }
