@@ -8,7 +8,9 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
 	"path/filepath"
+	"syscall"
 	"time"
 
 	"rbcs"
@@ -16,6 +18,7 @@ import (
 	"rbcs/internal/audit"
 	"rbcs/internal/load"
 	"rbcs/internal/mock"
+	"rbcs/internal/records"
 )
 
 // DemoCmd shows the main job on an empty machine.
@@ -57,6 +60,8 @@ const demoStop = 10 * time.Second
 
 // Run shows the demo.
 func (c *DemoCmd) Run(ctx context.Context, m *Main) (err error) {
+	ctx, restore := signal.NotifyContext(ctx, syscall.SIGHUP) // closing the window must not leave the folder behind
+	defer restore()
 	dir, err := os.MkdirTemp("", "rbcs-demo-")
 	if err != nil {
 		return fmt.Errorf("the demo needs a temporary folder: %w", err)
@@ -208,7 +213,9 @@ func (d *demo) reject(ctx context.Context) error {
 	if result.Status != rbcs.Rejected || result.Code != rbcs.InsufficientFunds {
 		return fmt.Errorf("a transaction that spends too much is %s", result.Status)
 	}
-	fmt.Fprintf(d.m.Stdout, "   %s: %s → %s, %s USD\n   %s, %s: %s\n", t.ID, t.Source, t.Destination, money(t.Amount), result.Status, result.Code, result.Detail)
+	fmt.Fprintf(d.m.Stdout, "   %s: %s → %s, %s USD\n", t.ID, t.Source, t.Destination, money(t.Amount))
+	fmt.Fprintf(d.m.Stdout, "   %s: %s; available %s, needed %s, short %s\n", result.Status, result.Code,
+		money(result.Available), money(result.Needed), money(result.Short))
 	return nil
 }
 
@@ -236,7 +243,7 @@ func (d *demo) replay(ctx context.Context) error {
 	if rbcs.CodeOf(err) != rbcs.IDConflict {
 		return fmt.Errorf("the same ID with another amount ended with %w and not with %s", err, rbcs.IDConflict)
 	}
-	fmt.Fprintf(d.m.Stdout, "   %s with 26.00 instead: %v\n", t.ID, err)
+	fmt.Fprintf(d.m.Stdout, "   %s with 26.00 instead: refused, %s\n", t.ID, records.Reason(err))
 	return nil
 }
 

@@ -44,7 +44,7 @@ already is replayed and moves no money again.
 Examples:
 
   rbcs import accounts.ndjson transactions.csv.gz
-  rbcs import --store sqlite:rbcs.db --errors refused.txt data/*.ndjson
+  rbcs import --store sqlite:rbcs.db --errors refused.txt accounts.csv transactions.csv
   rbcs mock | rbcs import -`
 }
 
@@ -112,7 +112,7 @@ func (c *ImportCmd) importAll(ctx context.Context, files *importFiles, target im
 	}()
 	defer func() { // the reader must be gone before the files are closed
 		stopReading()
-		for range batches { //nolint:revive // what was read in advance is not sent
+		for range batches { // what was read in advance is not sent
 		}
 	}()
 	sending, cancel := context.WithCancel(context.WithoutCancel(ctx))

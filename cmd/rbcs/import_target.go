@@ -30,9 +30,6 @@ type importOutcome struct {
 
 func (c *ImportCmd) target(ctx context.Context, m *Main) (importTarget, error) {
 	if c.Store == "" || c.URL != "" {
-		if c.Currencies != nil {
-			return nil, usagef("--currencies is for --store: a service knows its own")
-		}
 		url := c.URL
 		if url == "" {
 			url = "http://127.0.0.1:8080"

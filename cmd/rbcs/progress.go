@@ -64,7 +64,7 @@ func (p *progress) bar(w io.Writer) {
 		progressbar.OptionSetPredictTime(false), // the text says it
 		progressbar.OptionSetElapsedTime(false),
 		progressbar.OptionShowDescriptionAtLineEnd(),
-		progressbar.OptionSetTheme(progressbar.ThemeUnicode),
+		progressbar.OptionSetTheme(progressbar.Theme{Saucer: "█", SaucerPadding: "░", BarStart: "▕", BarEnd: "▏"}),
 	)
 	p.every(barInterval, func() {
 		items := p.items.Load()

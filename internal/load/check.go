@@ -15,7 +15,7 @@ const accountsAtOnce = 1000
 
 // createAccounts creates the accounts of the run and notes their balances. They
 // may all go below zero, so that nothing is rejected.
-func (r *runner) createAccounts(ctx context.Context) error {
+func (r *runner) createAccounts(ctx context.Context, api *client.Client) error {
 	list := make([]client.NewAccount, 0, accountsAtOnce)
 	for i := range r.Accounts {
 		number := string(r.plan.appendNumber(nil, uint64(i)))
@@ -23,7 +23,7 @@ func (r *runner) createAccounts(ctx context.Context) error {
 		if len(list) < cap(list) && i < r.Accounts-1 {
 			continue
 		}
-		results, err := r.client.CreateAccounts(ctx, list)
+		results, err := api.CreateAccounts(ctx, list)
 		if err != nil {
 			return fmt.Errorf("the accounts of the run cannot be created at %s: %w", r.URL, err)
 		}
@@ -112,10 +112,10 @@ func (r *runner) resolveOne(e *exchange, u *unresolved, report *Report) bool {
 const maxExamples = 10
 
 // compare reads every account of the run and compares it with the tally.
-func (r *runner) compare(ctx context.Context, report *Report) error {
+func (r *runner) compare(ctx context.Context, api *client.Client, report *Report) error {
 	i := 0
 	query := client.AccountQuery{Prefix: string(r.plan.prefix), PageSize: accountsAtOnce}
-	for got, err := range r.client.Accounts(ctx, query) {
+	for got, err := range api.Accounts(ctx, query) {
 		if err != nil {
 			return err
 		}

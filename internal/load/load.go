@@ -59,7 +59,7 @@ type Config struct {
 	Accounts int
 	Seed     uint64
 
-	ResolveFor time.Duration // how long unknown outcomes are asked for after the run; 0: a minute
+	ResolveFor time.Duration // how long the check may take to learn an outcome or to reach the service; 0: a minute
 }
 
 // Bounds of a Config.
@@ -89,12 +89,22 @@ func (c *Config) Validate() error {
 	return errors.Join(faults...)
 }
 
+// patience is for how long the requests before the load are tried again: a
+// service that is not there is soon told.
+const patience = 5 * time.Second
+
+func newClient(cfg *Config, patience time.Duration) (*client.Client, error) {
+	return client.New(cfg.URL, client.WithUserAgent(userAgent), client.WithRetry(client.Retry{MaxElapsed: patience}))
+}
+
+// userAgent is how the service's operators see the load.
+const userAgent = "rbcs-bench"
+
 // runner is one run.
 type runner struct {
 	Config
 	plan   plan
 	target *target
-	client *client.Client
 	tally  *tally
 	done   *atomic.Int64 // transactions and reads that were answered, for whoever watches
 	start  time.Time
@@ -112,29 +122,34 @@ func Run(ctx context.Context, cfg Config, done *atomic.Int64) (*Report, error) {
 	if cfg.ResolveFor == 0 {
 		cfg.ResolveFor = time.Minute
 	}
-	api, err := client.New(cfg.URL)
+	setUp, err := newClient(&cfg, patience)
 	if err != nil {
 		return nil, err
 	}
-	defer api.Close()
+	defer setUp.Close()
+	check, err := newClient(&cfg, cfg.ResolveFor)
+	if err != nil {
+		return nil, err
+	}
+	defer check.Close()
 	run := strings.ToLower(rand.Text()[:10])
 	r := &runner{
-		Config: cfg, client: api, done: done,
+		Config: cfg, done: done,
 		plan:   newPlan(&cfg, run),
 		target: newTarget(&cfg),
 		tally:  newTally(cfg.Accounts),
 	}
 	defer r.target.close()
-	if err := r.createAccounts(ctx); err != nil {
+	if err := r.createAccounts(ctx, setUp); err != nil {
 		return nil, err
 	}
 	workers, elapsed := r.load(ctx)
 	report := newReport(&cfg, run, workers, elapsed)
 
 	// Who ends the run early still wants to know whether it was right.
-	check := context.WithoutCancel(ctx)
-	report.Check.Unresolved = r.resolve(check, workers, report)
-	if err := r.compare(check, report); err != nil {
+	ctx = context.WithoutCancel(ctx)
+	report.Check.Unresolved = r.resolve(ctx, workers, report)
+	if err := r.compare(ctx, check, report); err != nil {
 		return report, fmt.Errorf("the balances after the run could not be read: %w", err)
 	}
 	return report, nil

@@ -37,7 +37,7 @@ func newTarget(cfg *Config) *target {
 	return &target{
 		base: strings.TrimRight(cfg.URL, "/"),
 		host: &fasthttp.HostClient{
-			Addr: address, IsTLS: base.Scheme == "https", DialDualStack: true, Name: "rbcs-bench",
+			Addr: address, IsTLS: base.Scheme == "https", DialDualStack: true, Name: userAgent,
 			MaxConns: cfg.Clients + 1, MaxConnWaitTimeout: requestTimeout,
 			MaxIdemponentCallAttempts: 1, // what was not answered is counted, and resolved later
 			ReadBufferSize:            connBuffer, WriteBufferSize: connBuffer, MaxResponseBodySize: maxAnswer,

@@ -141,10 +141,9 @@ func (w *worker) open(n int64, outcomes []outcome) {
 func (w *worker) readBalance(account uint64, due time.Time) (overload bool) {
 	a := &w.tally.accounts[account]
 	acknowledged := a.seen.Load() // before the read starts
-	path := append(w.body[:0], "/v1/accounts/"...)
-	path = append(w.plan.appendNumber(path, account), "/balance"...)
-	w.body = path
-	status, err := w.target.do(w.exchange, string(path), nil)
+	w.body = append(w.body[:0], "/v1/accounts/"...)
+	w.body = append(w.plan.appendNumber(w.body, account), "/balance"...)
+	status, err := w.target.do(w.exchange, string(w.body), nil)
 	w.reads.add(time.Since(due))
 	w.done.Add(1)
 	version := int64(-1)

@@ -31,6 +31,9 @@ func amountConn(t testing.TB) *pgx.Conn {
 // both formats, and compares what the server makes of it with its digits.
 func roundTrip(t *testing.T, conn *pgx.Conn, a rbcs.Amount) {
 	t.Helper()
+	if text, err := conn.TypeMap().Encode(pgtype.NumericOID, pgtype.TextFormatCode, a, nil); err != nil || string(text) != a.String() {
+		t.Fatalf("%v as text is %s: %v", a, text, err)
+	}
 	c := newColumn(pgtype.NumericOID, 2, 0)
 	c.amount(a)
 	c.null()

@@ -45,7 +45,7 @@ func (s *Store) tryCommit(ctx context.Context, batch []*rbcs.Transaction) (resul
 		return nil, false, failure(err)
 	}
 	decisions := l.Decide()
-	fresh := s.place(l, decisions)
+	fresh := s.assign(l, decisions)
 	if len(fresh) > 0 {
 		if overtaken, err = tx.record(ctx, fresh, l.accounts); err != nil || overtaken {
 			return nil, overtaken, err
@@ -137,9 +137,9 @@ func (l *loaded) scanAccounts(rows pgx.Rows) error {
 	return rows.Err()
 }
 
-// place gives the new decisions their places in the log, in the order in which
+// assign gives the new decisions their places in the log, in the order in which
 // they were decided, and returns them.
-func (s *Store) place(l *loaded, decisions []posting.Decision) []*posting.Decision {
+func (s *Store) assign(l *loaded, decisions []posting.Decision) []*posting.Decision {
 	fresh := make([]*posting.Decision, 0, len(decisions))
 	for i := range decisions {
 		d := &decisions[i]

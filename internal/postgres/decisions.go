@@ -39,8 +39,8 @@ func decisionColumns(instance string, decisions []*posting.Decision) []any {
 		kind.text(string(t.Type))
 		status.text(string(d.Status))
 		code.textOrNull(string(d.Code))
-		account(sourceKey, sourceNumber, d.SourceAccount, t.Source)
-		account(destinationKey, destinationNumber, d.DestinationAccount, t.Destination)
+		setAccount(sourceKey, sourceNumber, d.SourceAccount, t.Source)
+		setAccount(destinationKey, destinationNumber, d.DestinationAccount, t.Destination)
 		units.amount(t.Amount.Units)
 		decimals.smallint(int(t.Amount.Scale))
 		currency.textOrNull(t.Currency)
@@ -51,8 +51,8 @@ func decisionColumns(instance string, decisions []*posting.Decision) []any {
 		description.textOrNull(t.Description)
 		metadata.textOrNull(t.Metadata)
 		actor.textOrNull(t.Actor)
-		state(sourceBalance, sourceHeld, sourceVersion, d.Source)
-		state(destinationBalance, destinationHeld, destinationVersion, d.Destination)
+		setState(sourceBalance, sourceHeld, sourceVersion, d.Source)
+		setState(destinationBalance, destinationHeld, destinationVersion, d.Destination)
 		available.amountOrNull(d.Shortfall.Available)
 		overdraft.amountOrNull(d.Shortfall.Overdraft)
 		needed.amountOrNull(d.Shortfall.Needed)
@@ -65,8 +65,8 @@ func decisionColumns(instance string, decisions []*posting.Decision) []any {
 	}
 }
 
-// account writes an account's key, or its number where there is no such account.
-func account(key, number *column, a *posting.Account, name string) {
+// setAccount writes an account's key, or its number where there is no such account.
+func setAccount(key, number *column, a *posting.Account, name string) {
 	if a == nil {
 		key.null()
 		number.text(name)
@@ -76,7 +76,7 @@ func account(key, number *column, a *posting.Account, name string) {
 	number.null()
 }
 
-func state(balance, held, version *column, s rbcs.State) {
+func setState(balance, held, version *column, s rbcs.State) {
 	balance.amountOrNull(s.Balance)
 	held.amountOrNull(s.Held)
 	version.bigintOrNull(s.Version)

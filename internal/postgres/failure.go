@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"errors"
+	"strings"
 
 	"github.com/jackc/pgx/v5/pgconn"
 
@@ -27,24 +28,28 @@ var temporary = map[string]string{
 }
 
 // failure makes an [rbcs.Error] of an error that happened before COMMIT, or of a
-// read: nothing was changed.
+// read: nothing was changed. Its message is for clients; the cause is for logs.
 func failure(err error) *rbcs.Error {
 	var known *rbcs.Error
 	var pg *pgconn.PgError
 	switch {
-	case err == nil:
-		return nil
 	case errors.As(err, &known):
 		return known
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
-		return rbcs.Errorf(rbcs.Unavailable, "PostgreSQL did not answer in time: %w", err)
+		return &rbcs.Error{Code: rbcs.Unavailable, Message: "PostgreSQL did not answer in time", Err: err}
 	case !errors.As(err, &pg):
-		return rbcs.Errorf(rbcs.Unavailable, "the connection to PostgreSQL failed: %w", err)
+		return &rbcs.Error{Code: rbcs.Unavailable, Message: "the connection to PostgreSQL failed", Err: err}
 	}
 	if why, ok := temporaryState(pg.Code); ok {
-		return rbcs.Errorf(rbcs.Unavailable, "PostgreSQL: %s: %w", why, err)
+		return &rbcs.Error{Code: rbcs.Unavailable, Message: "PostgreSQL: " + why + " (" + pg.Code + ")", Err: err}
 	}
-	return rbcs.Errorf(rbcs.Internal, "PostgreSQL refused a statement%s: %w", hint(pg.Code), err)
+	return &rbcs.Error{Code: rbcs.Internal, Message: "PostgreSQL refused a statement (" + pg.Code + ")" + hint(pg.Code), Err: err}
+}
+
+// setUpFailure is [failure] for who runs the program: with the cause in its message.
+func setUpFailure(what string, err error) *rbcs.Error {
+	f := failure(err)
+	return rbcs.Errorf(f.Code, "%s: %s: %w", what, f.Message, err)
 }
 
 // commitFailure makes an [rbcs.Error] of an error in answer to COMMIT. Only
@@ -53,10 +58,10 @@ func failure(err error) *rbcs.Error {
 // on disk.
 func commitFailure(err error) *rbcs.Error {
 	var pg *pgconn.PgError
-	if errors.As(err, &pg) && pg.Code[:2] == "40" {
+	if errors.As(err, &pg) && strings.HasPrefix(pg.Code, "40") {
 		return failure(err)
 	}
-	return rbcs.Errorf(rbcs.OutcomeUnknown, "the answer to COMMIT was lost: submit the same IDs again: %w", err)
+	return &rbcs.Error{Code: rbcs.OutcomeUnknown, Message: "the answer to COMMIT was lost: submit the same IDs again", Err: err}
 }
 
 // temporaryState looks a SQLSTATE up by its code, its class with a letter, its class.
@@ -80,10 +85,4 @@ func hint(code string) string {
 		return ": the schema is not the service's; run rbcs migrate"
 	}
 	return ""
-}
-
-// uniqueViolation reports whether err says that a constraint of this name has the value already.
-func uniqueViolation(err error, constraint string) bool {
-	var pg *pgconn.PgError
-	return errors.As(err, &pg) && pg.Code == "23505" && pg.ConstraintName == constraint
 }

@@ -285,6 +285,7 @@ func TestFailures(t *testing.T) {
 		{pg("26000"), internal, unknown},
 		{pg("42P01"), internal, unknown},
 		{pg("XX001"), internal, unknown},
+		{pg(""), internal, unknown},
 		{net.ErrClosed, unavailable, unknown},
 		{context.DeadlineExceeded, unavailable, unknown},
 		{context.Canceled, unavailable, unknown},
@@ -299,6 +300,12 @@ func TestFailures(t *testing.T) {
 	wantCode(t, committed(pgconn.NewCommandTag("ROLLBACK"), nil, nil), unavailable)
 	wantCode(t, committed(pgconn.NewCommandTag("COMMIT"), &pgconn.Notice{Severity: "WARNING"}, nil), unknown)
 	wantCode(t, committed(pgconn.NewCommandTag("COMMIT"), nil, nil), "")
+	if err := setUpFailure("x", net.ErrClosed); !strings.Contains(err.Error(), net.ErrClosed.Error()) {
+		t.Errorf("no cause in %v", err)
+	}
+	if err := failure(net.ErrClosed); strings.Contains(err.Error(), net.ErrClosed.Error()) || !errors.Is(err, net.ErrClosed) {
+		t.Errorf("a client is told the cause: %v", err)
+	}
 	if err := failure(pg("42501")); !strings.Contains(err.Error(), "rbcs migrate") {
 		t.Errorf("no advice in %v", err)
 	}

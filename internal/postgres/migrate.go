@@ -62,10 +62,7 @@ func migrate(ctx context.Context, db *sql.DB, opts MigrateOptions) error {
 	}
 	results, err := provider.Up(ctx)
 	if err != nil {
-		if known := failure(err); known.Code == rbcs.Unavailable {
-			return known
-		}
-		return rbcs.Errorf(rbcs.Internal, "migrate: %w", err)
+		return setUpFailure("migrating the schema", err)
 	}
 	log := opts.Logger
 	if log == nil {
@@ -78,7 +75,7 @@ func migrate(ctx context.Context, db *sql.DB, opts MigrateOptions) error {
 		return nil
 	}
 	if _, err := db.ExecContext(ctx, grants(opts.ServiceRole)); err != nil {
-		return rbcs.Errorf(rbcs.Internal, "granting to the role %s what the service needs: %w", opts.ServiceRole, err)
+		return setUpFailure("granting to the role "+opts.ServiceRole+" what the service needs", err)
 	}
 	return nil
 }

@@ -3,7 +3,6 @@ package postgres
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"os"
 	"strings"
@@ -61,7 +60,7 @@ func Open(ctx context.Context, dsn string, opts Options) (*Store, error) {
 	}
 	pool, err := pgxpool.NewWithConfig(ctx, config)
 	if err != nil {
-		return nil, failure(err)
+		return nil, setUpFailure("opening the store", err)
 	}
 	s := &Store{
 		pool:          pool,
@@ -124,7 +123,7 @@ func (s *Store) inspect(ctx context.Context) error {
 	var fsync, fullPageWrites bool
 	var version string
 	if err := s.pool.QueryRow(ctx, inspectSQL).Scan(&number, &fsync, &fullPageWrites, &version); err != nil {
-		return failure(err)
+		return setUpFailure("opening the store", err)
 	}
 	switch {
 	case number < oldestServer:
@@ -148,7 +147,7 @@ func (s *Store) checkSchema(ctx context.Context) error {
 		have, err = 0, nil
 	}
 	if err != nil {
-		return failure(err)
+		return setUpFailure("reading the schema's version", err)
 	}
 	want, err := schemaVersion()
 	switch {
@@ -158,7 +157,7 @@ func (s *Store) checkSchema(ctx context.Context) error {
 		return rbcs.Errorf(rbcs.Internal, "the database has schema version %d, and this program needs %d: run rbcs migrate --store …", have, want)
 	case have > want:
 		return rbcs.Errorf(rbcs.Internal,
-			"the database has schema version %d, and this program knows only %d: it is older than the rbcs migrate --store … that brought the schema there; run a newer program", have, want)
+			"the database has schema version %d, and this program knows only %d: a newer rbcs migrate --store … has been there; run that version", have, want)
 	}
 	return nil
 }
@@ -200,7 +199,7 @@ func (s *Store) closeCommitting() {
 	defer s.mu.Unlock()
 	for w := range s.committing {
 		if err := w.Close(); err != nil {
-			s.log.Warn("closing a connection whose COMMIT is not answered", "error", fmt.Sprint(err))
+			s.log.Warn("closing a connection whose COMMIT is not answered failed", "error", err)
 		}
 	}
 }

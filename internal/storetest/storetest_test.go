@@ -1,6 +1,8 @@
 package storetest_test
 
 import (
+	"context"
+	"os"
 	"testing"
 
 	"rbcs"
@@ -8,7 +10,12 @@ import (
 )
 
 func TestMemory(t *testing.T) {
-	storetest.Run(t, func(*testing.T) rbcs.Store { return newMemory() })
+	storetest.Run(t, func(*testing.T) rbcs.Store {
+		if defect, ok := defects[os.Getenv(defectVariable)]; ok {
+			return defect.store(newMemory())
+		}
+		return newMemory()
+	})
 }
 
 func TestMemoryShared(t *testing.T) {
@@ -16,4 +23,11 @@ func TestMemoryShared(t *testing.T) {
 		m := newMemory()
 		return m, m
 	})
+}
+
+// cancelled returns a context that has ended.
+func cancelled(t *testing.T) context.Context {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	return ctx
 }
