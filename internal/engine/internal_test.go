@@ -16,7 +16,7 @@ func TestBackoffIsCapped(t *testing.T) {
 	for attempt, limit := range map[int]time.Duration{
 		1: 10 * time.Millisecond, 2: 20 * time.Millisecond, 3: 40 * time.Millisecond, 4: 55 * time.Millisecond, 10_000: 55 * time.Millisecond,
 	} {
-		var least, most = limit, time.Duration(0)
+		least, most := limit, time.Duration(0)
 		for range 1000 {
 			pause := e.backoff(attempt)
 			least, most = min(least, pause), max(most, pause)

@@ -69,7 +69,7 @@ func migrate(ctx context.Context, db *sql.DB, opts MigrateOptions) error {
 		log = slog.Default()
 	}
 	for _, r := range results {
-		log.InfoContext(ctx, "migrated the schema", "file", r.Source.Path, "duration", r.Duration)
+		log.InfoContext(ctx, "migrated the schema", slog.String("file", r.Source.Path), slog.Duration("duration", r.Duration))
 	}
 	if opts.ServiceRole == "" {
 		return nil

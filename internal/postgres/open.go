@@ -199,7 +199,7 @@ func (s *Store) closeCommitting() {
 	defer s.mu.Unlock()
 	for w := range s.committing {
 		if err := w.Close(); err != nil {
-			s.log.Warn("closing a connection whose COMMIT is not answered failed", "error", err)
+			s.log.Warn("closing a connection whose COMMIT is not answered failed", slog.Any("error", err))
 		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strconv"
 	"time"
 
@@ -109,7 +110,7 @@ func (tx *transaction) rollback(ctx context.Context) {
 		defer cancel()
 		// Where this fails the connection is not idle, and Release closes it.
 		if _, err := tx.conn.Exec(ctx, "rollback"); err != nil {
-			tx.store.log.DebugContext(ctx, "rollback failed", "error", err)
+			tx.store.log.DebugContext(ctx, "rollback failed", slog.Any("error", err))
 		}
 	}
 	tx.conn.Release()

@@ -117,6 +117,9 @@ func (f *fields) transaction() (*rbcs.Transaction, error) {
 	var unread faults
 	var err error
 	if t.Amount, err = rbcs.ParseDecimal(f.value[fieldAmount]); err != nil {
+		if f.value[fieldAmount] == "" {
+			err = errors.New("the amount is missing")
+		}
 		unread.check("amount", err)
 		t.Amount = rbcs.Decimal{Units: rbcs.AmountOf(1)} // so that it is not found at fault twice
 	}

@@ -114,6 +114,7 @@ func TestBadLines(t *testing.T) {
 		tx(`"1.50"`, `"1e3"`):                                                  "amount: the amount has an exponent",
 		tx(`"1.50"`, `"0.00"`):                                                 "amount: the amount must be greater than zero",
 		tx(`"1.50"`, `"1`+strings.Repeat("0", 40)+`"`):                         "amount: the amount has more than 38 digits",
+		tx(`"amount":"1.50",`, ``):                                             "amount: the amount is missing",
 		tx(`,"timestamp":"2026-01-31T12:00:00Z"`, ``):                          "timestamp: the time is missing",
 		tx(`12:00:00Z`, `12:00:00`):                                            `timestamp: "2026-01-31T12:00:00" is not a time such as`,
 		tx(`"id":`, `"type":"gift","id":`):                                     `type: the type "gift" is not known`,

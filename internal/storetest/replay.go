@@ -150,8 +150,13 @@ func testMixedBatch(e *env) {
 		err      rbcs.Code
 	}
 	for i, want := range []answer{
-		{status: rbcs.Posted}, {status: rbcs.Posted, replayed: true}, {status: rbcs.Rejected, code: rbcs.InsufficientFunds}, {err: rbcs.IDConflict},
-		{err: rbcs.InvalidRequest}, {status: rbcs.Posted}, {status: rbcs.Rejected, code: rbcs.AccountNotFound},
+		{status: rbcs.Posted},
+		{status: rbcs.Posted, replayed: true},
+		{status: rbcs.Rejected, code: rbcs.InsufficientFunds},
+		{err: rbcs.IDConflict},
+		{err: rbcs.InvalidRequest},
+		{status: rbcs.Posted},
+		{status: rbcs.Rejected, code: rbcs.AccountNotFound},
 	} {
 		r := results[i]
 		if got := (answer{r.Status, r.Code, r.Replayed, rbcs.CodeOf(errorOf(&r))}); got != want {

@@ -84,8 +84,9 @@ func main() {
 	output := flag.String("json", "", "write every figure to this file")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	if err := run(ctx, *rounds, *seconds, *only, *output); err != nil {
+	err := run(ctx, *rounds, *seconds, *only, *output)
+	stop()
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "load:", err)
 		os.Exit(1)
 	}

@@ -133,7 +133,7 @@ func rawInsert(ctx context.Context, m *machine) (float64, error) {
 
 // emptyHandler serves rbcs bench's balance reads from a handler that does
 // nothing: what is left is net/http and the load generator.
-func emptyHandler(ctx context.Context, m *machine) (float64, error) {
+func emptyHandler(_ context.Context, m *machine) (float64, error) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return 0, err
