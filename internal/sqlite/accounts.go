@@ -18,6 +18,9 @@ const (
 		ORDER BY number LIMIT ?5`
 )
 
+// behindAll sorts behind every byte that a number may have.
+const behindAll = "\x7f"
+
 // DeclareCurrencies implements [rbcs.Store].
 func (s *Store) DeclareCurrencies(ctx context.Context, declared []rbcs.Currency) ([]rbcs.Currency, error) {
 	var all []rbcs.Currency
@@ -181,7 +184,6 @@ func (s *Store) Account(ctx context.Context, number string) (rbcs.Account, error
 
 // Accounts implements [rbcs.Store].
 func (s *Store) Accounts(ctx context.Context, q rbcs.AccountQuery) ([]rbcs.Account, error) {
-	const behindAll = "\x7f"                   // no number has a byte that sorts behind it
 	first, end := q.Prefix, q.Prefix+behindAll // of the range of numbers, as the index has them
 	if q.After != "" {
 		first = max(first, q.After+"\x00") // the very next string

@@ -34,11 +34,8 @@ const (
 	selectVersionAt = walk + "SELECT version FROM walk WHERE sequence <= ?5 LIMIT 1"
 
 	selectEntries = walk + "SELECT " + resultColumns + `, t.source_key IS NOT ?1
-		FROM walk w CROSS JOIN transactions t ON t.sequence = w.sequence WHERE w.version <= ?5 AND (?7 = '' OR t.status = ?7) LIMIT ?6`
+		FROM walk w CROSS JOIN transactions t ON t.sequence = w.sequence WHERE w.version <= ?5 LIMIT ?6`
 )
-
-// resultWidth is how many resultColumns there are.
-const resultWidth = 28
 
 // lastBefore returns the last sequence that was committed before a time, 0 where
 // there is none. Along the log committed_at never runs backward.
@@ -130,25 +127,31 @@ func (c *conn) versionAt(a *account, sequence int64) (version int64, err error) 
 	return version, s.done()
 }
 
-// entries calls f with the decisions that made the versions from high down to
-// low, at most limit of them, and only those of a status where it is not "";
-// credit says that the account is the destination.
-func (c *conn) entries(
-	a *account, high, low int64, status rbcs.Status, limit int, f func(r *rbcs.Result, credit bool),
-) error {
-	if high < low {
-		return nil
-	}
+// walk runs a query over the versions of an account from high down to low, at
+// most limit of them.
+func (c *conn) walk(sql string, a *account, high, low int64, limit int) (*stmt, error) {
 	from := a.anchorFrom(high)
 	made, err := c.anchor(a, from)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	s, err := c.stmt(selectEntries)
+	s, err := c.stmt(sql)
+	if err != nil {
+		return nil, err
+	}
+	return s.bind(a.key, from, made, low, high, limit), nil
+}
+
+// entries calls f with the decisions that made the versions from high down to
+// low, at most limit of them; credit says that the account is the destination.
+func (c *conn) entries(a *account, high, low int64, limit int, f func(r *rbcs.Result, credit bool)) error {
+	if high < low {
+		return nil
+	}
+	s, err := c.walk(selectEntries, a, high, low, limit)
 	if err != nil {
 		return err
 	}
-	s.bind(a.key, from, made, low, high, limit, string(status))
 	var r rbcs.Result
 	for s.next() {
 		scanResult(s, &r)
@@ -174,7 +177,7 @@ func (s *Store) BalanceAt(ctx context.Context, number string, at time.Time) (rbc
 		if err != nil || version == 0 {
 			return err
 		}
-		return c.entries(a, version, version, "", 1, func(r *rbcs.Result, credit bool) {
+		return c.entries(a, version, version, 1, func(r *rbcs.Result, credit bool) {
 			state := sideOf(r, credit)
 			balance.Balance, balance.Held, balance.Version = state.Balance, state.Held, state.Version
 		})
@@ -202,7 +205,7 @@ func (s *Store) History(ctx context.Context, q rbcs.HistoryQuery) ([]rbcs.Entry,
 		if err != nil {
 			return err
 		}
-		return c.entries(a, high, low, "", q.Limit, func(r *rbcs.Result, credit bool) {
+		return c.entries(a, high, low, q.Limit, func(r *rbcs.Result, credit bool) {
 			list = append(list, entryOf(r, credit))
 		})
 	})
@@ -253,7 +256,7 @@ func (c *conn) versionBefore(a *account, t time.Time) (int64, error) {
 // entryOf is a decision, seen from one of its accounts.
 func entryOf(r *rbcs.Result, credit bool) rbcs.Entry {
 	e := rbcs.Entry{Result: *r, Credit: credit, State: sideOf(r, credit)}
-	if r.Status == rbcs.Posted && r.Transaction.Type != rbcs.Release { // else only held has changed
+	if r.Destination.Version > 0 { // else only held has changed
 		e.Change = r.Transaction.Amount.Units
 		if !credit {
 			e.Change = e.Change.Neg()

@@ -107,7 +107,7 @@ func checkTransactions(t *testing.T, r *rapid.T, s *Store, log []rbcs.Result, q 
 	slices.Reverse(want)
 	want = want[:min(len(want), q.Limit)]
 	got, err := s.Transactions(t.Context(), q)
-	if err != nil || !slices.EqualFunc(got, want, func(a, b rbcs.Result) bool { return a == b }) {
+	if err != nil || !slices.EqualFunc(got, want, func(a rbcs.Record, b rbcs.Result) bool { return a.Result == b }) {
 		r.Fatalf("%+v: %d decisions, %v; want %d", q, len(got), err, len(want))
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	lib "modernc.org/sqlite/lib"
@@ -25,6 +26,7 @@ type Store struct {
 	path     string
 	logger   *slog.Logger
 	now      func() time.Time
+	last     atomic.Int64 // the latest time that was given to a commit; no later one is before it
 	instance string
 	uri      string
 
@@ -92,6 +94,11 @@ func (s *Store) openWriter(ctx context.Context) (err error) {
 	}
 	s.writer <- w
 	s.writable = true
+	last, err := w.lastTime()
+	if err != nil {
+		return err
+	}
+	s.last.Store(last)
 	s.logger.DebugContext(ctx, "opened the database file", slog.String("path", s.path))
 	return nil
 }
@@ -133,8 +140,7 @@ func (s *Store) Close() error {
 	return nil
 }
 
-// withRead lends f a connection that reads. Where statements of f must agree with
-// each other, f begins a transaction; it ends with f.
+// withRead lends f a connection that reads. A transaction that f begins ends with f.
 func (s *Store) withRead(ctx context.Context, f func(c *conn) error) error {
 	if err := s.usable(ctx); err != nil {
 		return err
@@ -167,6 +173,16 @@ func (s *Store) withRead(ctx context.Context, f func(c *conn) error) error {
 		return ended(ctx)
 	}
 	return err
+}
+
+// withSnapshot is withRead where all statements of f see the same commit.
+func (s *Store) withSnapshot(ctx context.Context, f func(c *conn) error) error {
+	return s.withRead(ctx, func(c *conn) error {
+		if err := c.exec("BEGIN"); err != nil {
+			return err
+		}
+		return f(c)
+	})
 }
 
 // usable says why nothing can be done: the caller has gone or the store is closed.

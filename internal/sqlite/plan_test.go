@@ -15,10 +15,13 @@ import (
 func TestPlans(t *testing.T) {
 	s := openTemp(t)
 	statements := []string{
-		selectAccount, selectRecorded, selectSequence, insertTransaction, updateAccount,
-		insertAccount, insertChange, changeAccount, selectAccounts,
+		selectAccount, selectRecorded, selectOriginal, selectLast, insertTransaction, putStanding, updateAccount,
+		insertAccount, insertChange, changeAccount, selectAccounts, selectBalances,
 		selectCommittedAt, selectAnchor, selectVersionAt, selectEntries,
-		selectDecisions, selectPosted, selectNotPosted, selectRejectedSource, selectRejectedDestination,
+		selectLatest, selectPosted, selectRejected, selectRejectedSource, selectRejectedDestination,
+		selectStanding, selectStandingSource, selectStandingDestination, selectUnmoved, selectChanges, selectPostedChanges,
+		selectRecord, selectSequence, selectPage, selectDue,
+		selectWebhook, updateWebhook, deleteWebhook, deliveredWebhook,
 	}
 	check := func(when string) {
 		for _, sql := range statements {

@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"fmt"
+	"time"
 
 	"modernc.org/libc"
 	lib "modernc.org/sqlite/lib"
@@ -151,6 +152,14 @@ func (s *stmt) isNull(i int) bool {
 }
 
 func (s *stmt) intAt(i int) int64 { return lib.Xsqlite3_column_int64(s.tls, s.p, int32(i)) }
+
+// timeAt returns the time of a column; NULL is none.
+func (s *stmt) timeAt(i int) time.Time {
+	if s.isNull(i) {
+		return time.Time{}
+	}
+	return timeOf(s.intAt(i))
+}
 
 func (s *stmt) textAt(i int) string {
 	p := lib.Xsqlite3_column_text(s.tls, s.p, int32(i))

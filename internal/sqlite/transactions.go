@@ -3,187 +3,230 @@ package sqlite
 import (
 	"cmp"
 	"context"
-	"math"
 	"slices"
 
 	"rbcs"
 )
 
+// Which decisions a list has is found first, by their sequences: each of these
+// statements reads the latest of one kind from an index that has nothing else,
+// at most ?3 of them, from sequence ?2 down to ?1. What they are is read then.
+//
+// Only what is posted has no index, since that is most of the log: a transfer
+// would pay for it. A run of rejections and holds is left by its link to what was
+// posted before; a reversed transaction is passed by, and its reversal is posted.
 const (
-	selectDecisions = "SELECT " + resultColumns + ` FROM transactions t
-		WHERE t.sequence BETWEEN ?1 AND ?2 ORDER BY t.sequence DESC LIMIT ?3`
-	// Decisions that are posted are most of the log: the others have an index of their own.
-	selectPosted = "SELECT " + resultColumns + ` FROM transactions t
-		WHERE t.sequence BETWEEN ?1 AND ?2 AND t.status = 'posted' ORDER BY t.sequence DESC LIMIT ?3`
-	selectNotPosted = "SELECT " + resultColumns + ` FROM transactions t INDEXED BY transactions_status
-		WHERE t.status = ?4 AND t.status <> 'posted' AND t.sequence BETWEEN ?1 AND ?2 ORDER BY t.sequence DESC LIMIT ?3`
+	selectLatest = "SELECT sequence FROM transactions WHERE sequence BETWEEN ?1 AND ?2 ORDER BY sequence DESC LIMIT ?3"
 
-	selectRejectedSource = "SELECT " + resultColumns + ` FROM transactions t INDEXED BY transactions_source_number
-		WHERE t.source_number = ?4 AND t.sequence BETWEEN ?1 AND ?2 ORDER BY t.sequence DESC LIMIT ?3`
-	selectRejectedDestination = "SELECT " + resultColumns + ` FROM transactions t INDEXED BY transactions_destination_number
-		WHERE t.destination_number = ?4 AND t.sequence BETWEEN ?1 AND ?2 ORDER BY t.sequence DESC LIMIT ?3`
+	notReversed = `t.status = 'posted'
+		AND NOT EXISTS (SELECT 1 FROM standing s WHERE s.sequence = t.sequence AND s.status = 'reversed')`
 
-	selectLog         = "SELECT " + resultColumns + " FROM transactions t ORDER BY t.sequence"
-	selectAllAccounts = "SELECT " + accountColumns + " FROM accounts ORDER BY key"
+	selectPosted = `WITH RECURSIVE walk (sequence) AS (
+			SELECT ?2
+		UNION ALL
+			SELECT coalesce(t.posted_before, t.sequence - 1)
+			FROM walk w CROSS JOIN transactions t ON t.sequence = w.sequence
+			WHERE w.sequence > ?1
+		)
+		SELECT t.sequence FROM walk w CROSS JOIN transactions t ON t.sequence = w.sequence
+		WHERE t.sequence >= ?1 AND ` + notReversed + " LIMIT ?3"
+
+	selectRejected = `SELECT sequence FROM transactions INDEXED BY transactions_rejected
+		WHERE status = 'rejected' AND sequence BETWEEN ?1 AND ?2 ORDER BY sequence DESC LIMIT ?3`
+	selectRejectedSource = `SELECT sequence FROM transactions INDEXED BY transactions_source_number
+		WHERE source_number = ?4 AND sequence BETWEEN ?1 AND ?2 ORDER BY sequence DESC LIMIT ?3`
+	selectRejectedDestination = `SELECT sequence FROM transactions INDEXED BY transactions_destination_number
+		WHERE destination_number = ?4 AND sequence BETWEEN ?1 AND ?2 ORDER BY sequence DESC LIMIT ?3`
+
+	selectStanding = `SELECT sequence FROM standing INDEXED BY standing_status
+		WHERE status = ?4 AND sequence BETWEEN ?1 AND ?2 ORDER BY sequence DESC LIMIT ?3`
+	selectStandingSource = `SELECT sequence FROM standing INDEXED BY standing_source
+		WHERE source_key = ?4 AND status = ?5 AND sequence BETWEEN ?1 AND ?2 ORDER BY sequence DESC LIMIT ?3`
+	selectStandingDestination = `SELECT sequence FROM standing INDEXED BY standing_destination
+		WHERE destination_key = ?4 AND status = ?5 AND sequence BETWEEN ?1 AND ?2 ORDER BY sequence DESC LIMIT ?3`
+
+	// Releases and expiries, under the account that would have received.
+	selectUnmoved = `SELECT sequence FROM transactions INDEXED BY transactions_unmoved
+		WHERE destination_key = ?4 AND destination_version IS NULL AND status = 'posted'
+			AND sequence BETWEEN ?1 AND ?2 ORDER BY sequence DESC LIMIT ?3`
+
+	// What changed an account, by its versions: see walk.
+	selectChanges       = walk + "SELECT w.sequence FROM walk w WHERE w.version <= ?5 LIMIT ?6"
+	selectPostedChanges = walk + `SELECT w.sequence FROM walk w CROSS JOIN transactions t ON t.sequence = w.sequence
+		WHERE w.version <= ?5 AND ` + notReversed + " LIMIT ?6"
+
+	selectRecord = "SELECT " + recordColumns + recordTables + "WHERE t.sequence = ?"
 )
 
+// holdStatuses are what a hold may be now.
+var holdStatuses = []rbcs.Status{rbcs.Holding, rbcs.Captured, rbcs.Released, rbcs.Expired}
+
 // Transaction implements [rbcs.Store].
-func (s *Store) Transaction(ctx context.Context, id string) (rbcs.Result, error) {
-	var results []rbcs.Result
-	err := s.withRead(ctx, func(c *conn) (err error) {
-		results, err = c.results(selectRecorded, id)
+func (s *Store) Transaction(ctx context.Context, id string) (rbcs.Record, error) {
+	var found rbcs.Record
+	err := s.withRead(ctx, func(c *conn) error {
+		r, err := c.record(selectOriginal, id)
+		if err == nil && r == nil {
+			err = rbcs.Errorf(rbcs.NotFound, "there is no transaction %s", id)
+		}
+		if err == nil {
+			found = *r
+		}
 		return err
 	})
-	switch {
-	case err != nil:
-		return rbcs.Result{}, err
-	case len(results) == 0:
-		return rbcs.Result{}, rbcs.Errorf(rbcs.NotFound, "there is no transaction %s", id)
-	}
-	return results[0], nil
-}
-
-// results returns the decisions that a query selects.
-func (c *conn) results(sql string, args ...any) ([]rbcs.Result, error) {
-	s, err := c.stmt(sql)
-	if err != nil {
-		return nil, err
-	}
-	s.bind(args...)
-	var list []rbcs.Result
-	for s.next() {
-		list = append(list, rbcs.Result{})
-		scanResult(s, &list[len(list)-1])
-	}
-	return list, s.done()
+	return found, err
 }
 
 // Transactions implements [rbcs.Store].
-func (s *Store) Transactions(ctx context.Context, q rbcs.TransactionQuery) ([]rbcs.Result, error) {
-	var list []rbcs.Result
-	err := s.withRead(ctx, func(c *conn) error {
-		low, high, err := c.sequencesOf(&q)
-		if err != nil {
-			return err
+func (s *Store) Transactions(ctx context.Context, q rbcs.TransactionQuery) ([]rbcs.Record, error) {
+	var list []rbcs.Record
+	err := s.withSnapshot(ctx, func(c *conn) error {
+		l := &listing{conn: c, status: q.Status, limit: q.Limit}
+		err := l.between(&q)
+		if err == nil && q.Account == "" {
+			l.everywhere()
+		} else if err == nil {
+			err = l.of(q.Account)
 		}
-		switch {
-		case q.Account != "":
-			list, err = c.transactionsOf(&q, low, high)
-		case q.Status == "":
-			list, err = c.results(selectDecisions, low, high, q.Limit)
-		case q.Status == rbcs.Posted:
-			list, err = c.results(selectPosted, low, high, q.Limit)
-		default:
-			list, err = c.results(selectNotPosted, low, high, q.Limit, string(q.Status))
+		if err != nil || l.err != nil {
+			return cmp.Or(err, l.err)
 		}
+		list, err = l.records()
 		return err
 	})
 	return list, err
 }
 
-// sequencesOf returns the first and the last sequence that a query may select.
-func (c *conn) sequencesOf(q *rbcs.TransactionQuery) (low, high int64, err error) {
-	low, high = 1, math.MaxInt64
+// listing gathers the sequences of a list from where each kind of them is found.
+type listing struct {
+	*conn
+	status    rbcs.Status
+	low, high int64 // the first and the last sequence that may be in it
+	limit     int
+	sequences []int64
+	err       error // the first failure of add
+}
+
+// between sets the range of the query.
+func (l *listing) between(q *rbcs.TransactionQuery) (err error) {
+	l.low = 1
+	if l.high, err = l.maxSequence(); err != nil {
+		return err
+	}
 	if q.Before > 0 {
-		high = q.Before - 1
+		l.high = min(l.high, q.Before-1)
 	}
 	if !q.From.IsZero() {
-		before, err := c.lastBefore(q.From)
+		before, err := l.lastBefore(q.From)
 		if err != nil {
-			return 0, 0, err
+			return err
 		}
-		low = before + 1
+		l.low = before + 1
 	}
 	if !q.To.IsZero() {
-		before, err := c.lastBefore(q.To)
+		before, err := l.lastBefore(q.To)
 		if err != nil {
-			return 0, 0, err
-		}
-		high = min(high, before)
-	}
-	return low, high, nil
-}
-
-// transactionsOf lists the decisions that name one account: those that changed
-// it by walking its history, those that were rejected from their indexes.
-func (c *conn) transactionsOf(q *rbcs.TransactionQuery, low, high int64) (list []rbcs.Result, err error) {
-	if q.Status != rbcs.Rejected {
-		if list, err = c.changesOf(q, low, high); err != nil {
-			return nil, err
-		}
-	}
-	if q.Status == rbcs.Rejected || q.Status == "" {
-		for _, sql := range []string{selectRejectedSource, selectRejectedDestination} {
-			rejected, err := c.results(sql, low, high, q.Limit, q.Account)
-			if err != nil {
-				return nil, err
-			}
-			list = append(list, rejected...)
-		}
-		slices.SortFunc(list, func(a, b rbcs.Result) int { return cmp.Compare(b.Sequence, a.Sequence) })
-		list = slices.CompactFunc(list, func(a, b rbcs.Result) bool { return a.Sequence == b.Sequence }) // both sides
-	}
-	return list[:min(len(list), q.Limit)], nil
-}
-
-// changesOf lists the decisions that changed an account, the latest first; none
-// where it does not exist.
-func (c *conn) changesOf(q *rbcs.TransactionQuery, low, high int64) ([]rbcs.Result, error) {
-	a, err := c.account(q.Account)
-	if err != nil {
-		if rbcs.CodeOf(err) == rbcs.NotFound {
-			return nil, nil
-		}
-		return nil, err
-	}
-	last, err := c.versionAt(a, high)
-	if err != nil {
-		return nil, err
-	}
-	before, err := c.versionAt(a, low-1)
-	if err != nil {
-		return nil, err
-	}
-	var list []rbcs.Result
-	err = c.entries(a, last, before+1, q.Status, q.Limit, func(r *rbcs.Result, _ bool) {
-		list = append(list, *r)
-	})
-	return list, err
-}
-
-// Dump implements [rbcs.Store].
-func (s *Store) Dump(ctx context.Context, decision func(*rbcs.Result) error, account func(*rbcs.Account) error) error {
-	return s.withRead(ctx, func(c *conn) error {
-		if err := c.exec("BEGIN"); err != nil {
 			return err
 		}
-		if err := dump(ctx, c, selectLog, scanResult, decision); err != nil {
-			return err
-		}
-		return dump(ctx, c, selectAllAccounts, scanAccount, account)
-	})
+		l.high = min(l.high, before)
+	}
+	return nil
 }
 
-// dump calls f with each row of a query.
-func dump[T any](ctx context.Context, c *conn, sql string, scan func(*stmt, *T), f func(*T) error) (err error) {
-	s, err := c.stmt(sql)
+// everywhere gathers from the whole log.
+func (l *listing) everywhere() {
+	switch l.status {
+	case "":
+		l.add(selectLatest)
+	case rbcs.Posted:
+		l.add(selectPosted)
+	case rbcs.Rejected:
+		l.add(selectRejected)
+	default:
+		l.add(selectStanding, string(l.status))
+	}
+}
+
+// of gathers what names one account: what was rejected by its number, which
+// need not exist; anything else by its key.
+func (l *listing) of(number string) error {
+	if l.status == rbcs.Rejected || l.status == "" {
+		l.add(selectRejectedSource, number)
+		l.add(selectRejectedDestination, number)
+	}
+	a, err := l.account(number)
+	if rbcs.CodeOf(err) == rbcs.NotFound {
+		return nil
+	}
 	if err != nil {
 		return err
 	}
-	defer func() {
-		if failed := s.done(); err == nil {
-			err = failed
+	switch l.status {
+	case rbcs.Rejected:
+	case "":
+		for _, status := range holdStatuses {
+			l.add(selectStandingDestination, a.key, string(status))
 		}
-	}()
-	var row T
-	for s.next() {
-		scan(s, &row)
-		if err := f(&row); err != nil {
-			return err
-		}
-		if ctx.Err() != nil {
-			return ended(ctx)
-		}
+		l.add(selectUnmoved, a.key)
+		return l.changes(selectChanges, a)
+	case rbcs.Posted:
+		l.add(selectUnmoved, a.key)
+		return l.changes(selectPostedChanges, a)
+	default:
+		l.add(selectStandingSource, a.key, string(l.status))
+		l.add(selectStandingDestination, a.key, string(l.status))
 	}
 	return nil
+}
+
+// changes gathers what changed an account by walking its versions.
+func (l *listing) changes(sql string, a *account) error {
+	last, err := l.versionAt(a, l.high)
+	if err != nil {
+		return err
+	}
+	before, err := l.versionAt(a, l.low-1)
+	if err != nil || last <= before {
+		return err
+	}
+	s, err := l.walk(sql, a, last, before+1, l.limit)
+	if err != nil {
+		return err
+	}
+	l.gather(s)
+	return nil
+}
+
+// add gathers from one statement, whose first parameters are the range and the limit.
+func (l *listing) add(sql string, args ...any) {
+	s, err := l.stmt(sql)
+	if err != nil {
+		l.err = cmp.Or(l.err, err)
+		return
+	}
+	l.gather(s.bind(append([]any{l.low, l.high, l.limit}, args...)...))
+}
+
+func (l *listing) gather(s *stmt) {
+	for s.next() {
+		l.sequences = append(l.sequences, s.intAt(0))
+	}
+	l.err = cmp.Or(l.err, s.done())
+}
+
+// records reads what was gathered, the latest first.
+func (l *listing) records() ([]rbcs.Record, error) {
+	slices.Sort(l.sequences)
+	sequences := slices.Compact(l.sequences) // a rejection may name one account on both sides
+	slices.Reverse(sequences)
+	sequences = sequences[:min(len(sequences), l.limit)]
+	list := make([]rbcs.Record, len(sequences))
+	for i, sequence := range sequences {
+		r, err := l.record(selectRecord, sequence)
+		if err != nil {
+			return nil, err
+		}
+		list[i] = *r
+	}
+	return list, nil
 }

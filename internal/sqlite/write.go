@@ -30,7 +30,6 @@ type writer struct {
 	*conn
 	instance     int64 // the key of instanceName
 	instanceName string
-	last         time.Time // the latest time that was written; no later one is before it
 }
 
 func newWriter(uri, instance string) (*writer, error) {
@@ -46,7 +45,7 @@ func newWriter(uri, instance string) (*writer, error) {
 	return w, nil
 }
 
-// prepare checks that a commit is durable, and reads where the log ends.
+// prepare checks that a commit is durable, and who commits.
 func (w *writer) prepare() error {
 	if err := w.checkSchema(); err != nil {
 		return err
@@ -63,9 +62,6 @@ func (w *writer) prepare() error {
 			return rbcs.Errorf(rbcs.Internal, "SQLite has %s %s instead of %s: %s", must.pragma, value, must.value, must.why)
 		}
 	}
-	if err := w.loadLast(); err != nil {
-		return err
-	}
 	return w.loadInstance()
 }
 
@@ -80,19 +76,19 @@ func (c *conn) queryText(sql string) (value string, err error) {
 	return value, s.done()
 }
 
-// loadLast reads the latest time that was written: no clock that was set back,
+// lastTime reads the latest time that was written: no clock that was set back,
 // and no restart, makes a later commit look earlier.
-func (w *writer) loadLast() error {
-	s, err := w.stmt(`SELECT max(
+func (c *conn) lastTime() (last int64, err error) {
+	s, err := c.stmt(`SELECT max(
 		coalesce((SELECT committed_at FROM transactions ORDER BY sequence DESC LIMIT 1), 0),
 		coalesce((SELECT at FROM account_changes ORDER BY key DESC LIMIT 1), 0))`)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	if s.next() {
-		w.last = timeOf(s.intAt(0))
+		last = s.intAt(0)
 	}
-	return s.done()
+	return last, s.done()
 }
 
 func (w *writer) loadInstance() error {
@@ -112,12 +108,17 @@ func (w *writer) loadInstance() error {
 	return s.done()
 }
 
-// stamp returns the time of a commit.
-func (w *writer) stamp(now time.Time) time.Time {
-	if now = now.UTC().Truncate(time.Microsecond); now.After(w.last) {
-		w.last = now
-	}
-	return w.last
+// clock is the database's time: the clock's, unless that was set back behind what
+// is written.
+func (s *Store) clock() time.Time {
+	return timeOf(max(micros(s.now()), s.last.Load()))
+}
+
+// stamp returns the time of a commit. REQUIRES: the caller has the writer.
+func (s *Store) stamp() time.Time {
+	now := s.clock()
+	s.last.Store(micros(now))
+	return now
 }
 
 // withWrite runs f in the one transaction that writes, and commits it. Once f
@@ -147,7 +148,7 @@ func (s *Store) withWrite(ctx context.Context, f func(w *writer, now time.Time) 
 	if err := w.exec("BEGIN IMMEDIATE"); err != nil {
 		return err
 	}
-	err := f(w, w.stamp(s.now()))
+	err := f(w, s.stamp())
 	if err == nil {
 		if err = w.exec("COMMIT"); err == nil {
 			return nil

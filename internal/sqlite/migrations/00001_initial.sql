@@ -83,9 +83,15 @@ CREATE TABLE transactions (
     destination_held     BLOB,
     destination_version  INTEGER,
     destination_previous INTEGER,   -- the same for the destination
-    available            BLOB,      -- with needed: why funds were insufficient
+    available            BLOB,      -- with needed: what there was not enough of
     overdraft            BLOB,
-    needed               BLOB
+    needed               BLOB,
+    remainder            BLOB,      -- what the hold or original had beyond the amount
+    settled_by           TEXT,      -- the ID of what had settled a hold that is not open
+    group_id             TEXT,
+    group_position       INTEGER,
+    group_size           INTEGER,
+    posted_before        INTEGER    -- of what is not posted: the last sequence before it that is; 0 for none
 ) STRICT;
 
 CREATE UNIQUE INDEX transactions_id ON transactions (id, attempt);
@@ -96,13 +102,51 @@ CREATE UNIQUE INDEX transactions_source ON transactions (source_key, source_vers
 CREATE UNIQUE INDEX transactions_destination ON transactions (destination_key, destination_version)
     WHERE destination_version % 64 = 0;
 
--- What no account's history leads to.
+-- What no account's history leads to: rejections, and what left its destination
+-- as it was, which are releases and expiries (and holds, which are in standing).
 CREATE INDEX transactions_source_number ON transactions (source_number)
     WHERE source_number IS NOT NULL;
 CREATE INDEX transactions_destination_number ON transactions (destination_number)
     WHERE destination_number IS NOT NULL;
-CREATE INDEX transactions_status ON transactions (status)
-    WHERE status <> 'posted';
+CREATE INDEX transactions_unmoved ON transactions (destination_key)
+    WHERE destination_version IS NULL AND status = 'posted';
+CREATE INDEX transactions_rejected ON transactions (status)
+    WHERE status = 'rejected';
+
+-- What holds and reversed transactions are now, in the log's words. It follows
+-- from the log and changes in the same commit; nothing else is in it.
+CREATE TABLE standing (
+    sequence        INTEGER PRIMARY KEY, -- of the hold or the reversed transaction
+    status          TEXT NOT NULL,       -- held, captured, released, expired; reversed, posted while a part is left
+    by_sequence     INTEGER,             -- of what settled the hold, or of the last reversal
+    source_key      INTEGER NOT NULL,
+    destination_key INTEGER NOT NULL,
+    expires_at      INTEGER
+) STRICT;
+
+CREATE INDEX standing_status ON standing (status);
+CREATE INDEX standing_source ON standing (source_key, status);
+CREATE INDEX standing_destination ON standing (destination_key, status);
+CREATE INDEX standing_due ON standing (expires_at)
+    WHERE status = 'held' AND expires_at IS NOT NULL;
+
+CREATE TABLE webhooks (
+    id            TEXT PRIMARY KEY,
+    url           TEXT NOT NULL,
+    secret        TEXT NOT NULL,
+    account       TEXT,
+    prefix        TEXT,
+    created_at    INTEGER NOT NULL,
+    created_by    TEXT,
+    cursor        INTEGER NOT NULL,
+    failing_since INTEGER,
+    failures      INTEGER NOT NULL,
+    last_error    TEXT,
+    next_at       INTEGER,
+    paused        INTEGER NOT NULL,
+    claimed_by    TEXT,             -- the instance that delivers
+    claimed_until INTEGER
+) STRICT;
 
 -- +goose StatementBegin
 CREATE TRIGGER transactions_no_update BEFORE UPDATE ON transactions
