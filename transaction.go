@@ -76,6 +76,31 @@ type Group struct {
 // MaxGroup is how many members an atomic group may have: they share one commit.
 const MaxGroup = 1000
 
+// Unit returns how many transactions at the head of txs stand or fall together:
+// 1, or the size of the atomic group that begins there. It fails with
+// [InvalidRequest] where that group is not whole: members are missing, out of
+// order, or not distinct. txs must not be empty.
+func Unit(txs []*Transaction) (int, *Error) {
+	group := txs[0].Group
+	if group.ID == "" {
+		return 1, nil
+	}
+	if group.Size < 1 || group.Size > MaxGroup || group.Size > len(txs) {
+		return 0, Errorf(InvalidRequest, "the atomic group is not whole: %d of its %d members are here, and at most %d are allowed", len(txs), group.Size, MaxGroup)
+	}
+	seen := make(map[string]bool, group.Size)
+	for i, t := range txs[:group.Size] {
+		switch {
+		case t.Group != Group{ID: group.ID, Position: i, Size: group.Size}:
+			return 0, Errorf(InvalidRequest, "the atomic group is not whole: member %d of %d is missing or out of order", i+1, group.Size)
+		case seen[t.ID]:
+			return 0, Errorf(InvalidRequest, "the ID %s stands twice in one atomic group", t.ID)
+		}
+		seen[t.ID] = true
+	}
+	return group.Size, nil
+}
+
 // GroupID returns what identifies the atomic group of these members in this
 // order: the SHA-256 of their IDs, which cannot contain the byte between them.
 func GroupID(members []*Transaction) string {
@@ -105,7 +130,7 @@ type Result struct {
 	Code        Code      // why it was rejected; "" otherwise
 	Shortfall   Shortfall // of InsufficientFunds, AmountExceedsHold and AmountExceedsReversible
 	SettledBy   string    // of HoldNotOpen: the ID of what settled the hold; "" where nothing did yet
-	Remainder   Amount    // what the hold or original had beyond this amount: released with a capture, still reversible after a reversal
+	Remainder   Amount    // what the hold or original had beyond this amount: released with a capture, still reversible after a reversal; below zero where too much was asked for
 	Sequence    int64     // its place in the committed log
 	CommittedAt time.Time // when the database decided it; never runs backward on an account
 	Source      State
@@ -117,7 +142,8 @@ type Result struct {
 }
 
 // Shortfall explains a rejection: Short = Needed − Available − Overdraft > 0,
-// or the largest amount where that has more than 38 digits.
+// or the largest amount where that has more than 38 digits. All are zero where
+// a reversal of all that is left finds nothing.
 type Shortfall struct {
 	Available Amount // balance − held, or what is left of the hold or original, at the decision
 	Overdraft Amount // how far below zero available may go

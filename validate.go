@@ -54,13 +54,22 @@ func (t *Transaction) Prepare(known *Currencies) error {
 
 // PrepareSettlement does the same for a capture, release or reversal, which a
 // client writes as an ID, what it refers to, and perhaps an amount, in the order
-// id, original, amount, description.
+// id, original, amount, currency, description.
 func (t *Transaction) PrepareSettlement() error {
 	var faults fieldErrors
 	faults.check("/id", validateClientID(t.ID))
 	faults.check("/original", ValidateID(t.Original))
 	if t.ID == t.Original {
 		faults.check("/id", errors.New("a transaction cannot refer to itself"))
+	}
+	switch {
+	case t.Amount.Units.Sign() < 0:
+		faults.check("/amount", errors.New("the amount must be greater than zero"))
+	case t.Type == Release && !t.Amount.Units.IsZero():
+		faults.check("/amount", errors.New("a release gives all of the hold back: it has no amount"))
+	}
+	if t.Currency != "" {
+		faults.check("/currency", errors.New("the currency follows from what it refers to"))
 	}
 	faults.check("/description", validateText(t.Description, MaxDescriptionBytes))
 	return faults.err("the transaction is invalid")
@@ -132,7 +141,9 @@ var numberChars = func() (table [256]bool) {
 	return table
 }()
 
-// ValidateID checks a transaction ID: 1–128 printable ASCII characters.
+// ValidateID checks a transaction ID that a client chose: 1–128 printable ASCII
+// characters. IDs that the service gives ([ReservedPrefix]) may be longer, since
+// they contain a client's: what looks a recorded one up must not refuse them.
 func ValidateID(id string) error {
 	switch {
 	case id == "":
@@ -217,7 +228,10 @@ func (t *Transaction) Conflicts(recorded *Result) []FieldError {
 		differ("/source", t.Source == was.Source, quote(was.Source))
 		differ("/destination", t.Destination == was.Destination, quote(was.Destination))
 	}
-	sameAmount := t.Amount.Equal(was.Amount) || t.Settles() && t.Amount.Units.IsZero() && recorded.Remainder.IsZero()
+	sameAmount := t.Amount.Equal(was.Amount)
+	if t.Settles() && t.Amount.Units.IsZero() && was.Currency != "" { // else what was left was not known when it was refused
+		sameAmount = recorded.Remainder.IsZero()
+	}
 	differ("/amount", sameAmount, quote(was.Amount.String()))
 	differ("/currency", t.Currency == "" || t.Currency == was.Currency, quote(was.Currency))
 	differ("/timestamp", t.Timestamp.Equal(was.Timestamp) || t.Settles() && t.Timestamp.IsZero(), formatTime(was.Timestamp))

@@ -5,7 +5,8 @@ import "rbcs"
 // decideGroup decides an atomic group: all of its members are posted (or held),
 // or none. Later members see earlier ones. Where one is rejected, it says why,
 // the others are rejected with [rbcs.GroupFailed], and all of that is recorded:
-// the group is one outcome. Where one is malformed or its ID is taken, nothing is.
+// the group is one outcome. Where one cannot be decided or its
+// ID is taken, nothing is.
 func (b *Batch) decideGroup(members []*rbcs.Transaction, decisions []Decision) {
 	taken := 0
 	for i, t := range members {
@@ -26,21 +27,16 @@ func (b *Batch) decideGroup(members []*rbcs.Transaction, decisions []Decision) {
 		return
 	}
 
-	before := map[*Account]Account{}
+	b.before = &snapshot{accounts: map[*Account]Account{}, references: map[string]Reference{}}
+	defer func() { b.before = nil }()
 	for i, t := range members {
-		for _, a := range [2]*Account{b.Accounts[t.Source], b.Accounts[t.Destination]} {
-			if _, kept := before[a]; a != nil && !kept {
-				before[a] = *a
-			}
-		}
 		d := &decisions[i]
 		b.decide(t, d)
 		if d.Err == nil && d.Status != rbcs.Rejected {
+			b.Recorded[t.ID] = &d.Result // later members may refer to it
 			continue
 		}
-		for a, state := range before {
-			*a = state
-		}
+		b.restore(members)
 		b.failGroup(members, decisions, i)
 		break
 	}
@@ -48,6 +44,46 @@ func (b *Batch) decideGroup(members []*rbcs.Transaction, decisions []Decision) {
 		if d := &decisions[i]; d.Err == nil {
 			b.Recorded[d.Transaction.ID] = &d.Result
 		}
+	}
+}
+
+// snapshot is how accounts and references were before a group changed them.
+// Its methods do nothing for a nil one.
+type snapshot struct {
+	accounts   map[*Account]Account
+	references map[string]Reference
+}
+
+// account keeps an account that is about to change.
+func (s *snapshot) account(a *Account) {
+	if s == nil {
+		return
+	}
+	if _, kept := s.accounts[a]; !kept {
+		s.accounts[a] = *a
+	}
+}
+
+// reference keeps what refers to an original and is about to change.
+func (s *snapshot) reference(original string, r Reference) {
+	if s == nil {
+		return
+	}
+	if _, kept := s.references[original]; !kept {
+		s.references[original] = r
+	}
+}
+
+// restore takes back all that the members did.
+func (b *Batch) restore(members []*rbcs.Transaction) {
+	for a, was := range b.before.accounts {
+		*a = was
+	}
+	for original, was := range b.before.references {
+		b.References[original] = was
+	}
+	for _, t := range members {
+		delete(b.Recorded, t.ID)
 	}
 }
 
@@ -62,14 +98,13 @@ func (b *Batch) failGroup(members []*rbcs.Transaction, decisions []Decision, i i
 			*d = Decision{Result: failed(t)}
 		default:
 			*d = Decision{}
-			d.Transaction = *t
-			d.Attempt = 1
+			b.begin(t, d)
 			if _, ok := b.load(d); !ok { // this one is malformed too: then nothing is recorded
 				b.failGroup(members, decisions, j)
 				return
 			}
-			d.CommittedAt = b.Now
 			d.Status, d.Code = rbcs.Rejected, rbcs.GroupFailed
+			d.stamp()
 		}
 	}
 }
@@ -78,6 +113,6 @@ func (b *Batch) failGroup(members []*rbcs.Transaction, decisions []Decision, i i
 func failed(t *rbcs.Transaction) rbcs.Result {
 	return rbcs.Result{Transaction: *t, Err: &rbcs.Error{
 		Code:    rbcs.GroupFailed,
-		Message: "nothing of the atomic group was recorded, because another member is malformed or its ID is taken",
+		Message: "nothing of the atomic group was recorded, because another member cannot be decided or its ID is taken",
 	}}
 }

@@ -21,19 +21,21 @@ func (b *Batch) hold(d *Decision) rbcs.Code {
 		d.Shortfall = shortfall
 		return rbcs.InsufficientFunds
 	}
-	return d.reserve(amount)
+	return b.reserve(d, amount, rbcs.Holding)
 }
 
-// reserve adds the amount to what the source holds; available stays in range too.
-func (d *Decision) reserve(amount rbcs.Amount) rbcs.Code {
+// reserve adds the amount, which is below zero where a reservation ends, to what
+// the source holds; available stays in range too.
+func (b *Batch) reserve(d *Decision, amount rbcs.Amount, status rbcs.Status) rbcs.Code {
 	source := d.SourceAccount
 	held, ok1 := source.Held.Add(amount)
 	_, ok2 := source.Balance.Sub(held)
 	if !ok1 || !ok2 {
 		return rbcs.Overflow
 	}
+	b.before.account(source)
 	source.Held = held
-	d.Status = rbcs.Holding
+	d.Status = status
 	d.CommittedAt = latest(d.CommittedAt, source.UpdatedAt, source.UpdatedAt)
 	d.Source = source.change(d.CommittedAt)
 	return ""
@@ -54,17 +56,18 @@ func (b *Batch) capture(d *Decision) rbcs.Code {
 	if code := d.admissible(); code != "" {
 		return code
 	}
-	if !b.open(d, hold) || b.due(hold) { // a due hold can only be released
+	d.CommittedAt = latest(d.CommittedAt, d.SourceAccount.UpdatedAt, d.DestinationAccount.UpdatedAt)
+	if !b.open(d, hold) || d.due(hold) { // a due hold can only be released
 		return rbcs.HoldNotOpen
 	}
 	if amount.Cmp(reserved) > 0 {
 		d.Shortfall = rbcs.Shortfall{Available: reserved, Needed: amount, Short: missing(amount, reserved)}
 		return rbcs.AmountExceedsHold
 	}
-	if code := d.move(amount, reserved); code != "" {
+	if code := b.move(d, amount, reserved); code != "" {
 		return code
 	}
-	b.References[hold.Transaction.ID] = Reference{SettledBy: d.Transaction.ID}
+	b.refers(hold, Reference{SettledBy: d.Transaction.ID})
 	return ""
 }
 
@@ -76,23 +79,18 @@ func (b *Batch) release(d *Decision) rbcs.Code {
 		return code
 	}
 	d.express(hold.Transaction.Amount.Units, d.SourceAccount.Currency)
-	if d.Transaction.Type == rbcs.Expiry && !b.due(hold) {
+	d.CommittedAt = latest(d.CommittedAt, d.SourceAccount.UpdatedAt, d.SourceAccount.UpdatedAt)
+	if d.Transaction.Type == rbcs.Expiry && !d.due(hold) {
 		d.invalid("/original", errors.New("the hold is not due yet"))
 		return ""
 	}
 	if !b.open(d, hold) {
 		return rbcs.HoldNotOpen
 	}
-	source := d.SourceAccount
-	held, ok := source.Held.Sub(hold.Transaction.Amount.Units)
-	if !ok {
-		return rbcs.Overflow
+	if code := b.reserve(d, hold.Transaction.Amount.Units.Neg(), rbcs.Posted); code != "" {
+		return code
 	}
-	source.Held = held
-	d.Status = rbcs.Posted
-	d.CommittedAt = latest(d.CommittedAt, source.UpdatedAt, source.UpdatedAt)
-	d.Source = source.change(d.CommittedAt)
-	b.References[hold.Transaction.ID] = Reference{SettledBy: d.Transaction.ID}
+	b.refers(hold, Reference{SettledBy: d.Transaction.ID})
 	return ""
 }
 
@@ -101,6 +99,7 @@ func (b *Batch) release(d *Decision) rbcs.Code {
 func (b *Batch) refer(d *Decision) (*rbcs.Result, rbcs.Code) {
 	hold := b.Recorded[d.Transaction.Original]
 	if hold == nil || hold.Transaction.Type != rbcs.Hold {
+		d.SourceAccount, d.DestinationAccount = b.Accounts[d.Transaction.Source], b.Accounts[d.Transaction.Destination]
 		return nil, rbcs.HoldNotFound
 	}
 	if !b.follow(d, hold, hold.Transaction.Source, hold.Transaction.Destination) {
@@ -114,18 +113,27 @@ func (b *Batch) refer(d *Decision) (*rbcs.Result, rbcs.Code) {
 // do not exist, or it was committed after the submission was sent on its way
 // without them; then the decision fails, and the next submission will know them.
 func (b *Batch) follow(d *Decision, original *rbcs.Result, source, destination string) bool {
-	d.Transaction.Source, d.Transaction.Destination = source, destination
+	t := &d.Transaction
+	named := t.Source == source && t.Destination == destination
+	t.Source, t.Destination = source, destination
 	d.SourceAccount, d.DestinationAccount = b.Accounts[source], b.Accounts[destination]
 	if d.SourceAccount != nil && d.DestinationAccount != nil {
 		return true
 	}
-	if original.Status != rbcs.Rejected {
+	if !named || original.Status != rbcs.Rejected {
 		d.fail(&rbcs.Error{
 			Code:    rbcs.Unavailable,
 			Message: "the transaction " + original.Transaction.ID + " was committed just now; submit again",
 		})
 	}
 	return false
+}
+
+// refers notes what refers to an original.
+func (b *Batch) refers(original *rbcs.Result, r Reference) {
+	id := original.Transaction.ID
+	b.before.reference(id, b.References[id])
+	b.References[id] = r
 }
 
 // part returns how much of what is left a transaction wants, all of it where it
@@ -135,13 +143,17 @@ func (d *Decision) part(left rbcs.Amount) (rbcs.Amount, bool) {
 	amount := left
 	if wanted := d.Transaction.Amount; !wanted.Units.IsZero() {
 		var err error
-		if amount, err = wanted.In(c.Decimals); err != nil {
+		amount, err = wanted.In(c.Decimals)
+		if err == nil && amount.Sign() < 0 {
+			err = errors.New("the amount must be greater than zero")
+		}
+		if err != nil {
 			d.invalid("/amount", rbcs.AmountFault(err, c))
 			return rbcs.Amount{}, false
 		}
 	}
 	d.express(amount, c)
-	d.Remainder, _ = left.Sub(amount) // both are positive
+	d.Remainder, _ = left.Sub(amount) // neither is below zero
 	return amount, true
 }
 
@@ -151,8 +163,9 @@ func (b *Batch) open(d *Decision, hold *rbcs.Result) bool {
 	return hold.Status == rbcs.Holding && d.SettledBy == ""
 }
 
-// due reports whether a hold's time is over.
-func (b *Batch) due(hold *rbcs.Result) bool {
+// due reports whether a hold's time is over at the time of the decision: that
+// of the record, so that no capture is ever recorded at or after a hold's end.
+func (d *Decision) due(hold *rbcs.Result) bool {
 	expires := hold.Transaction.ExpiresAt
-	return !expires.IsZero() && !b.Now.Before(expires)
+	return !expires.IsZero() && !d.CommittedAt.Before(expires)
 }

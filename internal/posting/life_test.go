@@ -246,91 +246,6 @@ func TestAccountsThatFollowLater(t *testing.T) {
 	}
 }
 
-func group(txs ...*rbcs.Transaction) []*rbcs.Transaction {
-	id := rbcs.GroupID(txs)
-	for i, t := range txs {
-		t.Group = rbcs.Group{ID: id, Position: i, Size: len(txs)}
-	}
-	return txs
-}
-
-func TestGroups(t *testing.T) {
-	good := func(ids ...string) []*rbcs.Transaction {
-		txs := make([]*rbcs.Transaction, len(ids))
-		for i, id := range ids {
-			txs[i] = transfer(t, id, "50")
-		}
-		return group(txs...)
-	}
-	tests := []struct {
-		name    string
-		batches [][]*rbcs.Transaction
-		want    []string // of the last batch
-		b       int64
-	}{
-		{"all", [][]*rbcs.Transaction{good("1", "2")}, []string{"posted", "posted"}, 10000},
-		{"none", [][]*rbcs.Transaction{good("1", "2", "3")}, []string{"group_failed", "group_failed", "insufficient_funds"}, 0},
-		{
-			"later members see earlier ones",
-			[][]*rbcs.Transaction{group(transfer(t, "1", "100"), transfer(t, "2", "100", between("b", "c")))},
-			[]string{"posted", "posted"},
-			0,
-		},
-		{
-			"others in the batch go on",
-			[][]*rbcs.Transaction{append(good("1", "2", "3"), transfer(t, "4", "1"))},
-			[]string{"group_failed", "group_failed", "insufficient_funds", "posted"},
-			100,
-		},
-		{"replay", [][]*rbcs.Transaction{good("1", "2"), good("1", "2")}, []string{"posted", "posted"}, 10000},
-		{"replay of a failure", [][]*rbcs.Transaction{good("1", "2", "3"), good("1", "2", "3")}, []string{"group_failed", "group_failed", "insufficient_funds"}, 0},
-		{"another order", [][]*rbcs.Transaction{good("1", "2"), good("2", "1")}, []string{"!id_conflict", "!id_conflict"}, 10000},
-		{"fewer members", [][]*rbcs.Transaction{good("1", "2"), good("1")}, []string{"!id_conflict"}, 10000},
-		{"more members", [][]*rbcs.Transaction{good("1"), good("1", "2")}, []string{"!id_conflict", "!group_failed"}, 5000},
-		{"alone", [][]*rbcs.Transaction{good("1", "2"), {transfer(t, "1", "50")}}, []string{"!id_conflict"}, 10000},
-		{
-			"a malformed member",
-			[][]*rbcs.Transaction{group(transfer(t, "1", "50"), transfer(t, "2", "1.234"))},
-			[]string{"!group_failed", "!invalid_request"},
-			0,
-		},
-		{
-			"a malformed member behind a rejected one",
-			[][]*rbcs.Transaction{group(transfer(t, "1", "101"), transfer(t, "2", "1.234"))},
-			[]string{"!group_failed", "!invalid_request"},
-			0,
-		},
-	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			accounts := []*posting.Account{account("a", 10000), account("b", 0), account("c", 0)}
-			recorded := map[string]*rbcs.Result{}
-			var decisions []posting.Decision
-			for _, txs := range tt.batches {
-				b := batch(accounts, txs...)
-				b.Recorded = recorded
-				decisions = b.Decide()
-			}
-			for i, d := range decisions {
-				if got := outcome(d); got != tt.want[i] {
-					t.Errorf("%s is %s, want %s", d.Transaction.ID, got, tt.want[i])
-				}
-				if d.Status == rbcs.Rejected && d.Source != (rbcs.State{}) {
-					t.Errorf("%s is rejected and has the state %+v", d.Transaction.ID, d.Source)
-				}
-			}
-			if accounts[1].Balance != rbcs.AmountOf(tt.b) {
-				t.Errorf("b has %s, want %d", accounts[1].Balance, tt.b)
-			}
-			for _, d := range decisions {
-				if d.Err != nil && d.Err.Code == rbcs.GroupFailed && recorded[d.Transaction.ID] != nil && len(tt.batches) == 1 {
-					t.Errorf("%s was recorded", d.Transaction.ID)
-				}
-			}
-		})
-	}
-}
-
 func TestHoldOverflows(t *testing.T) {
 	most := func(a *posting.Account) { a.Overdraft.Unlimited, a.Held = true, rbcs.MaxAmount() }
 	low := func(a *posting.Account) { a.Overdraft.Unlimited, a.Balance = true, rbcs.MaxAmount().Neg() }
@@ -344,7 +259,7 @@ func TestHoldOverflows(t *testing.T) {
 	}
 }
 
-// TestHeldFallsWithEachSettlement drives many holds and checks that held is their open sum.
+// TestHeldIsTheSumOfOpenHolds drives many holds and checks that held is their open sum.
 func TestHeldIsTheSumOfOpenHolds(t *testing.T) {
 	a := account("a", 100000)
 	accounts := []*posting.Account{a, account("b", 0)}

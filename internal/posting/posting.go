@@ -8,10 +8,15 @@
 //   - Every posting that lowers an account's available amount leaves it at or
 //     above −overdraft. (A credit may still land on an account that is below,
 //     after its overdraft was cut.)
+//   - Held is the sum of the account's open holds. Each hold is settled at most
+//     once, and no more is reversed than was posted.
 //   - Version grows by exactly one with each change of balance or held.
 //   - committed_at never runs backward on an account.
 //   - No amount ever leaves 38 digits.
-//   - A rejected transaction changes nothing.
+//   - A rejected transaction changes nothing, and neither does any member of an
+//     atomic group that has a rejected one.
+//   - A decision depends on what was recorded before it, the state of its own
+//     accounts and the time, and on nothing else that happens to be in the batch.
 //
 // The codes of rejections and their precedence are those of
 // [rbcs.RejectionCodes].
@@ -37,6 +42,8 @@ type Batch struct {
 	Recorded     map[string]*rbcs.Result // earlier decisions, also those that captures and the like refer to, by ID; Decide adds its own
 	References   map[string]Reference    // what refers to these, by their ID; Decide changes it
 	Transactions []*rbcs.Transaction
+
+	before *snapshot // of what the atomic group that is being decided changed; nil outside of one
 }
 
 // Reference sums up the transactions that refer to one.
@@ -55,17 +62,24 @@ type Decision struct {
 func (d *Decision) New() bool { return !d.Replayed && d.Err == nil }
 
 // Decide decides the transactions in their order: each sees what those before
-// it did. It returns one decision for each.
+// it did. It returns one decision for each. What does not make a whole atomic
+// group fails with [rbcs.InvalidRequest]: it is never decided in part.
 func (b *Batch) Decide() []Decision {
 	decisions := make([]Decision, len(b.Transactions))
 	for i := 0; i < len(decisions); {
-		size := 1
-		if group := b.Transactions[i].Group; group.ID != "" {
-			size = group.Size
-			b.decideGroup(b.Transactions[i:i+size], decisions[i:i+size])
-		} else {
-			b.decideOne(b.Transactions[i], &decisions[i])
+		t := b.Transactions[i]
+		if t.Group.ID == "" {
+			b.decideOne(t, &decisions[i])
+			i++
+			continue
 		}
+		size, err := rbcs.Unit(b.Transactions[i:])
+		if err != nil {
+			decisions[i].Result = rbcs.Result{Transaction: *t, Err: err}
+			i++
+			continue
+		}
+		b.decideGroup(b.Transactions[i:i+size], decisions[i:i+size])
 		i += size
 	}
 	return decisions
@@ -99,9 +113,7 @@ func replay(t *rbcs.Transaction, recorded *rbcs.Result) rbcs.Result {
 
 // decide decides a transaction whose ID is new.
 func (b *Batch) decide(t *rbcs.Transaction, d *Decision) {
-	d.Transaction = *t
-	d.Attempt = 1
-	d.CommittedAt = b.Now
+	b.begin(t, d)
 	var code rbcs.Code
 	switch t.Type {
 	case rbcs.Hold:
@@ -118,7 +130,19 @@ func (b *Batch) decide(t *rbcs.Transaction, d *Decision) {
 	if code != "" && d.Err == nil {
 		d.Status, d.Code = rbcs.Rejected, code
 	}
-	if d.Err == nil && d.Transaction.Timestamp.IsZero() { // of a settlement: it happens when it is decided
+	d.stamp()
+}
+
+// begin writes what every decision has.
+func (b *Batch) begin(t *rbcs.Transaction, d *Decision) {
+	d.Transaction = *t
+	d.Attempt = 1
+	d.CommittedAt = b.Now
+}
+
+// stamp gives a settlement its timestamp: it happens when it is decided.
+func (d *Decision) stamp() {
+	if d.Err == nil && d.Transaction.Timestamp.IsZero() {
 		d.Transaction.Timestamp = d.CommittedAt
 	}
 }
@@ -143,7 +167,9 @@ func (d *Decision) fail(err *rbcs.Error) {
 func (b *Batch) load(d *Decision) (rbcs.Amount, bool) {
 	t := &d.Transaction
 	d.SourceAccount, d.DestinationAccount = b.Accounts[t.Source], b.Accounts[t.Destination]
-	if t.Currency != "" || d.SourceAccount == nil { // the amount is in t.Currency already; should that not be the source's, it is a rejection
+	if t.Currency != "" || d.SourceAccount == nil || t.Settles() {
+		// The amount is in t.Currency already (should that not be the source's, it is
+		// a rejection), or it stays as it was written.
 		return t.Amount.Units, true
 	}
 	c := d.SourceAccount.Currency
@@ -193,13 +219,13 @@ func (b *Batch) transfer(d *Decision) rbcs.Code {
 		d.Shortfall = shortfall
 		return rbcs.InsufficientFunds
 	}
-	return d.move(amount, rbcs.Amount{})
+	return b.move(d, amount, rbcs.Amount{})
 }
 
 // move takes the amount from the source and gives it to the destination, and
 // ends a reservation of the given size on the source. It says why not where a
 // balance or total would overflow, and changes nothing then.
-func (d *Decision) move(amount, reserved rbcs.Amount) rbcs.Code {
+func (b *Batch) move(d *Decision, amount, reserved rbcs.Amount) rbcs.Code {
 	source, destination := d.SourceAccount, d.DestinationAccount
 	held, ok0 := source.Held.Sub(reserved)
 	balance, ok1 := source.Balance.Sub(amount)
@@ -210,6 +236,8 @@ func (d *Decision) move(amount, reserved rbcs.Amount) rbcs.Code {
 	if !(ok0 && ok1 && ok2 && ok3 && ok4 && ok5) {
 		return rbcs.Overflow
 	}
+	b.before.account(source)
+	b.before.account(destination)
 	source.Balance, source.Held, source.Sent = balance, held, sent
 	destination.Balance, destination.Received = credited, received
 	d.Status = rbcs.Posted

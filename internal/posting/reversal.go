@@ -26,18 +26,21 @@ func (b *Batch) reverse(d *Decision) rbcs.Code {
 	if code := d.admissible(); code != "" {
 		return code
 	}
+	if amount.IsZero() { // nothing is left
+		return rbcs.AmountExceedsReversible
+	}
 	if shortfall, short := lacks(d.SourceAccount, amount); short {
 		d.Shortfall = shortfall
 		return rbcs.InsufficientFunds
 	}
-	if amount.Cmp(left) > 0 || amount.IsZero() {
+	if amount.Cmp(left) > 0 {
 		d.Shortfall = rbcs.Shortfall{Available: left, Needed: amount, Short: missing(amount, left)}
 		return rbcs.AmountExceedsReversible
 	}
-	if code := d.move(amount, rbcs.Amount{}); code != "" {
+	if code := b.move(d, amount, rbcs.Amount{}); code != "" {
 		return code
 	}
 	reference.Reversed, _ = reference.Reversed.Add(amount) // at most the original's amount
-	b.References[d.Transaction.Original] = reference
+	b.refers(original, reference)
 	return ""
 }
