@@ -306,6 +306,9 @@ func TestStopEndsReaders(t *testing.T) {
 		if _, err := f.Subscribe(t.Context(), events.Tail, events.Filter{}); rbcs.CodeOf(err) != rbcs.Unavailable {
 			t.Errorf("a late one was told %v", err)
 		}
+		if _, err := f.End(t.Context()); rbcs.CodeOf(err) != rbcs.Unavailable {
+			t.Errorf("who asked for the end was told %v", err)
+		}
 		if n := f.Stats().Readers; n != 0 {
 			t.Errorf("%d readers are left", n)
 		}
@@ -363,6 +366,9 @@ func TestAnOutageIsWaitedOut(t *testing.T) {
 		log := newLog()
 		f := start(t, log, events.Config{Ring: 10, Page: 5, Patience: time.Hour})
 		log.post(20)
+		if at, err := f.End(t.Context()); err != nil || at != (events.Position{Timeline: 1, Sequence: 20}) {
+			t.Errorf("the end is %v, %v", at, err)
+		}
 		live := subscribe(t, f, events.Tail, events.Filter{})
 		past := subscribe(t, f, events.Position{}, events.Filter{})
 		log.fail(errors.New("the database is away"))
@@ -378,6 +384,9 @@ func TestAnOutageIsWaitedOut(t *testing.T) {
 		}
 		if _, err := f.Subscribe(t.Context(), events.Tail, events.Filter{}); rbcs.CodeOf(err) != rbcs.Unavailable {
 			t.Errorf("a new reader was told %v", err)
+		}
+		if _, err := f.End(t.Context()); rbcs.CodeOf(err) != rbcs.Unavailable {
+			t.Errorf("who asked for the end was told %v", err)
 		}
 		log.fail(nil)
 		equal(t, read(t, live, 1), []string{"t1-21"})

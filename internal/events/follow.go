@@ -111,6 +111,20 @@ func (f *Feed) look(ctx context.Context) (bool, error) {
 	return len(page.Results) == f.cfg.Page, nil
 }
 
+// End returns the settled end of the log now: what [Tail] stands for.
+func (f *Feed) End(ctx context.Context) (Position, error) {
+	ctx, leave, err := f.enter(ctx)
+	if err != nil {
+		return Position{}, err
+	}
+	defer leave()
+	at, err := f.present(ctx)
+	if err != nil {
+		return Position{}, failure(err)
+	}
+	return at, nil
+}
+
 // present returns the settled end of the log, and brings the ring near it.
 func (f *Feed) present(ctx context.Context) (Position, error) {
 	release, err := acquire(ctx, f.looking)
