@@ -26,14 +26,17 @@ func (c *commit) insert(decisions []posting.Decision, instance int64) error {
 		sequence++
 		d.Sequence = sequence
 		c.bindDecision(s, d, instance)
-		if d.Status == rbcs.Posted {
-			s.null(38)
-			posted = sequence
-		} else {
-			s.int(38, posted)
-		}
+		rare := c.bindRare(s, d, posted)
 		if err := s.run(); err != nil {
 			return err
+		}
+		if rare {
+			for i := firstRare; i <= lastRare; i++ {
+				s.null(i)
+			}
+		}
+		if d.Status == rbcs.Posted {
+			posted = sequence
 		}
 		if err := c.stand(d); err != nil {
 			return err
@@ -54,7 +57,7 @@ func (c *conn) logEnd() (last, posted int64, err error) {
 	return last, posted, s.done()
 }
 
-// bindDecision sets the parameters of insertTransaction but the last.
+// bindDecision sets the parameters of insertTransaction but the rare ones.
 func (c *commit) bindDecision(s *stmt, d *posting.Decision, instance int64) {
 	t := &d.Transaction
 	s.int(1, d.Sequence)
@@ -87,26 +90,33 @@ func (c *commit) bindDecision(s *stmt, d *posting.Decision, instance int64) {
 	s.int(21, micros(d.CommittedAt))
 	c.bindState(s, 22, d.SourceAccount, &d.Source, d.Sequence)
 	c.bindState(s, 26, d.DestinationAccount, &d.Destination, d.Sequence)
-	if (d.Shortfall == rbcs.Shortfall{}) {
-		s.null(30)
-		s.null(31)
-		s.null(32)
-	} else {
-		s.amountOrNull(30, d.Shortfall.Available)
-		s.amountOrNull(31, d.Shortfall.Overdraft)
-		s.amountOrNull(32, d.Shortfall.Needed)
+}
+
+// The parameters of insertTransaction that a posted transfer does not have: they
+// are NULL, unless bindRare sets them.
+const firstRare, lastRare = 30, 38
+
+// bindRare sets those parameters where there are any; posted is the last sequence
+// that is posted.
+func (c *commit) bindRare(s *stmt, d *posting.Decision, posted int64) bool {
+	t := &d.Transaction
+	if d.Status == rbcs.Posted && t.Type == rbcs.Transfer && t.Group.ID == "" {
+		return false
 	}
+	s.amountOrNull(30, d.Shortfall.Available)
+	s.amountOrNull(31, d.Shortfall.Overdraft)
+	s.amountOrNull(32, d.Shortfall.Needed)
 	s.amountOrNull(33, d.Remainder)
 	s.textOrNull(34, d.SettledBy)
-	if t.Group.ID == "" {
-		s.null(35)
-		s.null(36)
-		s.null(37)
-	} else {
+	if t.Group.ID != "" {
 		s.text(35, t.Group.ID)
 		s.int(36, int64(t.Group.Position))
 		s.int(37, int64(t.Group.Size))
 	}
+	if d.Status != rbcs.Posted {
+		s.int(38, posted)
+	}
+	return true
 }
 
 // bindState sets the state of one side, if the decision changed it, and links it

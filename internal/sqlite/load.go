@@ -5,18 +5,31 @@ import (
 	"rbcs/internal/posting"
 )
 
+// loader reads what a batch names into it.
+type loader struct {
+	*commit
+	account, recorded *stmt
+	looked            map[string]struct{} // numbers of accounts that do not exist
+}
+
 // load reads the accounts and the recorded decisions that the batch names.
-func (c *commit) load() error {
-	looked := map[string]struct{}{}
+func (c *commit) load() (err error) {
+	l := loader{commit: c, looked: map[string]struct{}{}}
+	if l.account, err = c.stmt(selectAccount); err != nil {
+		return err
+	}
+	if l.recorded, err = c.stmt(selectRecorded); err != nil {
+		return err
+	}
 	for _, t := range c.batch.Transactions {
-		if err := c.loadAccounts(t, looked); err != nil {
+		if err := l.loadAccounts(t); err != nil {
 			return err
 		}
-		if err := c.loadRecorded(t.ID); err != nil {
+		if err := l.loadRecorded(t.ID); err != nil {
 			return err
 		}
 		if t.Settles() {
-			if err := c.loadOriginal(t.Original, looked); err != nil {
+			if err := l.loadOriginal(t.Original); err != nil {
 				return err
 			}
 		}
@@ -25,26 +38,23 @@ func (c *commit) load() error {
 }
 
 // loadAccounts reads the accounts of a transaction, unless they were looked for.
-func (c *commit) loadAccounts(t *rbcs.Transaction, looked map[string]struct{}) error {
-	s, err := c.stmt(selectAccount)
-	if err != nil {
-		return err
-	}
+func (l *loader) loadAccounts(t *rbcs.Transaction) error {
+	s := l.account
 	for _, number := range [2]string{t.Source, t.Destination} {
-		if _, ok := c.batch.Accounts[number]; ok {
+		if _, ok := l.batch.Accounts[number]; ok {
 			continue
 		}
-		if _, ok := looked[number]; ok { // it does not exist
+		if _, ok := l.looked[number]; ok { // it does not exist
 			continue
 		}
 		s.text(1, number)
 		if s.next() {
 			a := &posting.Account{Key: s.intAt(accountWidth)}
 			scanAccount(s, &a.Account)
-			c.batch.Accounts[a.Number] = a
-			c.last[a.Key] = s.intAt(accountWidth + 1)
+			l.batch.Accounts[a.Number] = a
+			l.last[a.Key] = s.intAt(accountWidth + 1)
 		} else {
-			looked[number] = struct{}{}
+			l.looked[number] = struct{}{}
 		}
 		if err := s.done(); err != nil {
 			return err
@@ -53,32 +63,29 @@ func (c *commit) loadAccounts(t *rbcs.Transaction, looked map[string]struct{}) e
 	return nil
 }
 
-func (c *commit) loadRecorded(id string) error {
-	s, err := c.stmt(selectRecorded)
-	if err != nil {
-		return err
-	}
+func (l *loader) loadRecorded(id string) error {
+	s := l.recorded
 	s.text(1, id)
 	if s.next() {
 		r := new(rbcs.Result)
 		scanResult(s, r)
-		c.batch.Recorded[id] = r
+		l.batch.Recorded[id] = r
 	}
 	return s.done()
 }
 
 // loadOriginal reads what a transaction refers to, what refers to it, and its accounts.
-func (c *commit) loadOriginal(id string, looked map[string]struct{}) error {
-	if _, ok := c.batch.References[id]; ok {
+func (l *loader) loadOriginal(id string) error {
+	if _, ok := l.batch.References[id]; ok {
 		return nil
 	}
-	original, err := c.record(selectOriginal, id)
+	original, err := l.record(selectOriginal, id)
 	if err != nil || original == nil {
 		return err
 	}
-	c.batch.Recorded[id] = &original.Result
-	c.batch.References[id] = posting.Reference{SettledBy: original.ClosedBy, Reversed: original.TakenBack}
-	return c.loadAccounts(&original.Transaction, looked)
+	l.batch.Recorded[id] = &original.Result
+	l.batch.References[id] = posting.Reference{SettledBy: original.ClosedBy, Reversed: original.TakenBack}
+	return l.loadAccounts(&original.Transaction)
 }
 
 // record returns the decision that a query selects, as it stands now; nil for none.
