@@ -6,28 +6,41 @@
 // What it proves, for one consistent snapshot:
 //
 //   - The log is in order: every sequence is larger than the one before it.
-//   - Per account, the version grows by one with each posting, without a gap;
+//   - Per account, the version grows by one with each change, without a gap;
 //     balance and held follow from the change; committed_at never runs backward.
-//   - A rejection moved nothing, and one for insufficient funds tells what the
-//     account had at that place of the log.
+//   - Each hold is settled at most once: captured before its end, for no more
+//     than was held, or released whole; it expired only at its end.
+//   - No more of a transaction was reversed than it had moved, back between its
+//     own accounts, and each reversal tells what was still left.
+//   - The members of an atomic group are all there and in order; all of them
+//     took place, or all were rejected, exactly one for a reason of its own.
+//   - A rejection moved nothing, and tells what was there at that place of the
+//     log: available, what was left of the hold or original, who settled the hold.
 //   - Every stored account has the balance, held, received, sent and version of
-//     its own history, its balance is received − sent, and it is stored once.
+//     its own history, its balance is received − sent, its held is the sum of its
+//     open holds, and it is stored once.
 //   - The balances of each currency sum to zero.
 //
 // What it cannot know: whether a posting kept available ≥ −overdraft, and
 // whether the accounts were open, because the log does not tell what an
-// account's overdraft and status were then; and that an ID stands in the log
-// once, which would need all IDs in memory: the store's unique index sees to it.
+// account's overdraft and status were then; what the earlier members of a failed
+// group looked like to the one that made it fail; and that an ID stands in the
+// log once, which would need all IDs in memory: the store's unique index sees to it.
 //
-// Memory is bounded by the number of accounts, whatever the length of the log.
+// Memory is bounded by the number of accounts, of open holds, and of originals
+// that reversals and refused settlements refer to. Where there are such, the log
+// is read a second time, up to the same place, and only they are compared with it.
 package audit
 
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
+	"maps"
 	"math/big"
 	"slices"
+	"strconv"
 	"strings"
 
 	"rbcs"
@@ -48,9 +61,11 @@ const progressEvery = 10_000
 // Report is what an audit found.
 type Report struct {
 	Accounts     int64
-	Transactions int64 // Posted + Rejected, and whatever has a status unknown to the audit
+	Transactions int64 // Posted + Held + Rejected, and whatever has a status unknown to the audit
 	Posted       int64
+	Held         int64 // holds, open or settled
 	Rejected     int64
+	OpenHolds    int64
 	Currencies   []CurrencySum // by code
 	Faults       []Fault       // the first MaxFaults of them
 	FaultCount   int64
@@ -95,7 +110,7 @@ func Run(ctx context.Context, store Dumper, progress func(done int64)) (Report, 
 	if progress == nil {
 		progress = func(int64) {}
 	}
-	l := ledger{accounts: map[string]*account{}, sums: map[rbcs.Currency]*sum{}}
+	l := newLedger()
 	err := store.Dump(ctx,
 		func(d *rbcs.Result) error {
 			l.decision(d)
@@ -108,6 +123,9 @@ func Run(ctx context.Context, store Dumper, progress func(done int64)) (Report, 
 			l.stored(a)
 			return nil
 		})
+	if err == nil && len(l.originals)+len(l.verdicts) > 0 {
+		err = l.lookUp(ctx, store)
+	}
 	if err != nil {
 		return l.report, err
 	}
@@ -116,18 +134,32 @@ func Run(ctx context.Context, store Dumper, progress func(done int64)) (Report, 
 	return l.report, nil
 }
 
+// errEnd ends the second reading of the log where the first one ended.
+var errEnd = errors.New("all of it is read")
+
+// lookUp reads the log again, which only grows, for what the first reading
+// found that later decisions refer to.
+func (l *ledger) lookUp(ctx context.Context, store Dumper) error {
+	err := store.Dump(ctx,
+		func(d *rbcs.Result) error {
+			if d.Sequence > l.sequence {
+				return errEnd
+			}
+			l.original(d)
+			l.settled(d)
+			return nil
+		},
+		func(*rbcs.Account) error { return errEnd })
+	if errors.Is(err, errEnd) {
+		err = nil
+	}
+	return err
+}
+
 // finish checks what only the end of the dump shows.
 func (l *ledger) finish() {
-	var missing []string
-	for number, a := range l.accounts {
-		if !a.stored {
-			missing = append(missing, number)
-		}
-	}
-	slices.Sort(missing)
-	for _, number := range missing {
-		l.fault(Fault{Account: number, What: "account", Expected: "one that is stored: the log has postings of it", Found: "none"})
-	}
+	l.report.OpenHolds = int64(len(l.holds))
+	l.absent()
 	for currency, s := range l.sums {
 		l.report.Currencies = append(l.report.Currencies, CurrencySum{currency, s.accounts, formatSum(&s.total, currency.Decimals)})
 	}
@@ -137,6 +169,34 @@ func (l *ledger) finish() {
 	for _, s := range l.report.Currencies {
 		if strings.ContainsAny(s.Sum, "123456789") {
 			l.fault(Fault{What: "sum of " + s.Currency.Code, Expected: formatSum(new(big.Int), s.Currency.Decimals), Found: s.Sum})
+		}
+	}
+}
+
+// absent reports what the log tells of and the dump did not have, in order.
+func (l *ledger) absent() {
+	var missing []string
+	for number, a := range l.accounts {
+		if !a.stored {
+			missing = append(missing, number)
+		}
+	}
+	slices.Sort(missing)
+	for _, number := range missing {
+		l.fault(Fault{Account: number, What: "account", Expected: "one that is stored: the log has changes of it", Found: "none"})
+	}
+	for _, id := range slices.Sorted(maps.Keys(l.groups)) {
+		g := l.groups[id]
+		l.fault(Fault{Transaction: id, What: "members of the atomic group", Expected: strconv.Itoa(g.size), Found: strconv.Itoa(g.next)})
+	}
+	for _, id := range slices.Sorted(maps.Keys(l.originals)) {
+		if !l.originals[id].found {
+			l.fault(Fault{Transaction: id, What: "original", Expected: "one in the log: it was reversed", Found: "none"})
+		}
+	}
+	for _, id := range slices.Sorted(maps.Keys(l.verdicts)) {
+		if v := l.verdicts[id]; v.settledBy != "" && !v.found {
+			l.fault(Fault{Transaction: id, What: "settled by", Expected: "nothing", Found: strconv.Quote(v.settledBy)})
 		}
 	}
 }

@@ -12,25 +12,37 @@ import (
 
 // ledger is the replay so far.
 type ledger struct {
-	accounts map[string]*account
-	sums     map[rbcs.Currency]*sum
-	kinds    []rbcs.Currency // those of the postings
-	sequence int64           // of the last decision
-	report   Report
+	accounts  map[string]*account
+	sums      map[rbcs.Currency]*sum
+	kinds     []rbcs.Currency      // those of the postings
+	sequence  int64                // of the last decision
+	holds     map[string]*hold     // the open ones
+	groups    map[string]*group    // those that have members to come
+	originals map[string]*original // what reversals say of what they reverse
+	verdicts  map[string]*verdict  // what refused settlements say of their holds
+	report    Report
+}
+
+func newLedger() *ledger {
+	return &ledger{
+		accounts: map[string]*account{}, sums: map[rbcs.Currency]*sum{}, holds: map[string]*hold{},
+		groups: map[string]*group{}, originals: map[string]*original{}, verdicts: map[string]*verdict{},
+	}
 }
 
 // account is what the replay knows of one account. There is one for each, so it
 // holds no pointers and no more than it must.
 //
-// Balance, held and version are those that the last posting told, so that a
-// break in the chain is reported once, where it is; received and sent are the
-// audit's own sums from the beginning of the log.
+// Balance, held and version are those that the last change told, so that a break
+// in the chain is reported once, where it is; received, sent and reserved (by
+// open holds) are the audit's own sums from the beginning of the log.
 type account struct {
-	balance, held, received, sent rbcs.Amount
-	version                       int64
-	committedAt                   int64  // of the last posting, in microseconds since 1970
-	currency                      uint16 // of the last posting: an index into kinds
-	stored                        bool   // the dump had it among the accounts
+	balance, held            rbcs.Amount
+	received, sent, reserved rbcs.Amount
+	version                  int64
+	committedAt              int64  // of the last change, in microseconds since 1970
+	currency                 uint16 // of the last change: an index into kinds
+	stored                   bool   // the dump had it among the accounts
 }
 
 func (l *ledger) fault(f Fault) {
@@ -85,46 +97,95 @@ func (l *ledger) decision(d *rbcs.Result) {
 	switch d.Status {
 	case rbcs.Posted:
 		l.report.Posted++
-		l.posted(d)
+		l.accepted(d)
+	case rbcs.Holding:
+		l.report.Held++
+		l.accepted(d)
 	case rbcs.Rejected:
 		l.report.Rejected++
 		l.rejected(d)
 	default:
-		l.fault(Fault{Transaction: id, What: "status", Expected: "posted or rejected", Found: strconv.Quote(string(d.Status))})
+		l.fault(Fault{Transaction: id, What: "status", Expected: "posted, held or rejected", Found: strconv.Quote(string(d.Status))})
 	}
+	l.member(d)
 }
 
-// posted replays a posting on both accounts.
-func (l *ledger) posted(d *rbcs.Result) {
+// accepted replays what changed an account.
+func (l *ledger) accepted(d *rbcs.Result) {
 	t := &d.Transaction
-	check(l, "", t.ID, "type", rbcs.Transfer, t.Type)
 	check(l, "", t.ID, "code", "", d.Code)
+	check(l, "", t.ID, "shortfall", rbcs.Shortfall{}, d.Shortfall)
+	check(l, "", t.ID, "settled by", "", d.SettledBy)
+	status := rbcs.Posted
+	if t.Type == rbcs.Hold {
+		status = rbcs.Holding
+	}
+	check(l, "", t.ID, "status", status, d.Status)
 	if t.Source == t.Destination {
 		l.fault(Fault{Account: t.Source, Transaction: t.ID, What: "destination", Expected: "another account than the source", Found: t.Destination})
 		return
 	}
-	amount := t.Amount.Units
-	if amount.Sign() <= 0 {
+	if t.Amount.Units.Sign() <= 0 {
 		l.fault(Fault{Transaction: t.ID, What: "amount", Expected: "more than zero", Found: t.Amount.String()})
 	}
-	source, destination := l.account(t.Source), l.account(t.Destination)
-	if sent, ok := source.sent.Add(amount); ok {
-		source.sent = sent
-	} else {
-		l.overflow(t.Source, t.ID, "sent")
+	none := rbcs.Amount{}
+	remainder := none
+	switch t.Type {
+	case rbcs.Transfer:
+		l.move(d, none)
+	case rbcs.Hold:
+		l.hold(d)
+	case rbcs.Capture:
+		reserved := l.settle(d)
+		l.move(d, reserved.Neg())
+		remainder, _ = reserved.Sub(t.Amount.Units) // both are in range and, but for a fault, not below zero
+		if remainder.Sign() < 0 {
+			l.fault(Fault{t.Source, t.ID, "amount", "at most the hold's " + reserved.String(), t.Amount.Units.String()})
+		}
+	case rbcs.Release, rbcs.Expiry:
+		reserved := l.settle(d)
+		check(l, t.Source, t.ID, "amount", reserved, t.Amount.Units)
+		l.reserve(d, reserved.Neg())
+	case rbcs.Reversal:
+		remainder = d.Remainder // checked with the original
+		l.move(d, none)
+		l.reversed(d)
+	default:
+		l.fault(Fault{Transaction: t.ID, What: "type", Expected: "one that is known", Found: strconv.Quote(string(t.Type))})
 	}
-	if received, ok := destination.received.Add(amount); ok {
-		destination.received = received
-	} else {
-		l.overflow(t.Destination, t.ID, "received")
-	}
-	currency := l.kind(t)
-	l.change(source, t.Source, d, d.Source, amount.Neg(), currency)
-	l.change(destination, t.Destination, d, d.Destination, amount, currency)
+	check(l, t.Source, t.ID, "remainder", remainder, d.Remainder)
 }
 
-// change replays one posting on one account: state is the account after it.
-func (l *ledger) change(a *account, number string, d *rbcs.Result, state rbcs.State, change rbcs.Amount, currency uint16) {
+// move replays a posting on both accounts; held changes on the source only.
+func (l *ledger) move(d *rbcs.Result, held rbcs.Amount) {
+	t := &d.Transaction
+	amount := t.Amount.Units
+	source, destination := l.account(t.Source), l.account(t.Destination)
+	l.add(&source.sent, amount, t.Source, t.ID, "sent")
+	l.add(&destination.received, amount, t.Destination, t.ID, "received")
+	currency := l.kind(t)
+	l.change(source, t.Source, d, d.Source, amount.Neg(), held, currency)
+	l.change(destination, t.Destination, d, d.Destination, amount, rbcs.Amount{}, currency)
+}
+
+// reserve replays a change of held alone: the destination is not touched.
+func (l *ledger) reserve(d *rbcs.Result, held rbcs.Amount) {
+	t := &d.Transaction
+	l.change(l.account(t.Source), t.Source, d, d.Source, rbcs.Amount{}, held, l.kind(t))
+	check(l, t.Destination, t.ID, "state of the destination", rbcs.State{}, d.Destination)
+}
+
+// add adds to one of the audit's own sums.
+func (l *ledger) add(sum *rbcs.Amount, amount rbcs.Amount, number, id, what string) {
+	if total, ok := sum.Add(amount); ok {
+		*sum = total
+	} else {
+		l.overflow(number, id, what)
+	}
+}
+
+// change replays one change of one account: state is the account after it.
+func (l *ledger) change(a *account, number string, d *rbcs.Result, state rbcs.State, change, held rbcs.Amount, currency uint16) {
 	id := d.Transaction.ID
 	check(l, number, id, "version", a.version+1, state.Version)
 	if balance, ok := a.balance.Add(change); ok {
@@ -132,7 +193,11 @@ func (l *ledger) change(a *account, number string, d *rbcs.Result, state rbcs.St
 	} else {
 		l.overflow(number, id, "balance")
 	}
-	check(l, number, id, "held", a.held, state.Held)
+	if total, ok := a.held.Add(held); ok {
+		check(l, number, id, "held", total, state.Held)
+	} else {
+		l.overflow(number, id, "held")
+	}
 	at := d.CommittedAt.UnixMicro()
 	if a.version > 0 {
 		check(l, number, id, "currency", l.kinds[a.currency], l.kinds[currency])
@@ -147,37 +212,6 @@ func (l *ledger) change(a *account, number string, d *rbcs.Result, state rbcs.St
 func (l *ledger) overflow(number, id, what string) {
 	l.fault(Fault{number, id, what, "at most 38 digits", "more"})
 }
-
-// rejected checks that a rejection has a known reason and moved nothing.
-func (l *ledger) rejected(d *rbcs.Result) {
-	t := &d.Transaction
-	if !slices.Contains(rejectionCodes, d.Code) {
-		l.fault(Fault{Transaction: t.ID, What: "code", Expected: "one of a rejection", Found: strconv.Quote(string(d.Code))})
-	}
-	check(l, t.Source, t.ID, "state after a rejection", rbcs.State{}, d.Source)
-	check(l, t.Destination, t.ID, "state after a rejection", rbcs.State{}, d.Destination)
-	if d.Code != rbcs.InsufficientFunds {
-		check(l, t.Source, t.ID, "shortfall of "+string(d.Code), rbcs.Shortfall{}, d.Shortfall)
-		return
-	}
-	available, short := rbcs.Amount{}, rbcs.MaxAmount() // MaxAmount where the difference has more than 38 digits
-	if a := l.accounts[t.Source]; a != nil {
-		available, _ = a.balance.Sub(a.held)
-	}
-	if usable, ok := d.Shortfall.Available.Add(d.Shortfall.Overdraft); !ok {
-		short = rbcs.Amount{} // more than any amount needs
-	} else if gap, ok := t.Amount.Units.Sub(usable); ok {
-		short = gap
-	}
-	check(l, t.Source, t.ID, "available before the rejection", available, d.Shortfall.Available)
-	check(l, t.Source, t.ID, "needed", t.Amount.Units, d.Shortfall.Needed)
-	check(l, t.Source, t.ID, "short", short, d.Shortfall.Short)
-	if d.Shortfall.Short.Sign() <= 0 {
-		l.fault(Fault{t.Source, t.ID, "short", "more than zero", d.Shortfall.Short.String()})
-	}
-}
-
-var rejectionCodes = rbcs.RejectionCodes()
 
 // stored compares a stored account with its replay.
 func (l *ledger) stored(s *rbcs.Account) {
@@ -198,6 +232,7 @@ func (l *ledger) stored(s *rbcs.Account) {
 	check(l, s.Number, "", "received", a.received, s.Received)
 	check(l, s.Number, "", "sent", a.sent, s.Sent)
 	check(l, s.Number, "", "held", a.held, s.Held)
+	check(l, s.Number, "", "held by open holds", a.reserved, s.Held)
 	check(l, s.Number, "", "balance", a.balance, s.Balance)
 	if balance, ok := a.received.Sub(a.sent); !ok || balance != s.Balance {
 		l.fault(Fault{Account: s.Number, What: "received − sent", Expected: s.Balance.String(), Found: balance.String()})
