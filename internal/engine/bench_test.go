@@ -26,6 +26,10 @@ func (s *nullStore) Commit(_ context.Context, batch []*rbcs.Transaction) ([]rbcs
 	return make([]rbcs.Result, len(batch)), nil
 }
 
+func (*nullStore) Preview(_ context.Context, batch []*rbcs.Transaction) ([]rbcs.Result, error) {
+	return make([]rbcs.Result, len(batch)), nil
+}
+
 // transfers makes n transfers between accounts accounts; with hot, all to one destination.
 func transfers(n, accounts int, hot bool) []*rbcs.Transaction {
 	txs := make([]*rbcs.Transaction, n)

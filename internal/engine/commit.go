@@ -35,8 +35,8 @@ func (e *Engine) commit(txs []*rbcs.Transaction) []rbcs.Result {
 
 // try commits transactions together. A transient or ambiguous failure is tried
 // again, since the recorded IDs make that safe; after any other the two halves
-// are tried one after the other, so that the order is kept and a transaction
-// that the store cannot take fails alone. ambiguous says that an earlier attempt
+// are tried one after the other, so that the order is kept and a transaction (or
+// an atomic group, which is never split) that the store cannot take fails alone. ambiguous says that an earlier attempt
 // may have taken effect, and last why that failed.
 func (e *Engine) try(effort *effort, txs []*rbcs.Transaction, ambiguous bool, last error) []rbcs.Result {
 	for attempt := 1; ; attempt++ {
@@ -49,10 +49,10 @@ func (e *Engine) try(effort *effort, txs []*rbcs.Transaction, ambiguous bool, la
 		}
 		ambiguous, last = ambiguous || doubt, err
 		if code := rbcs.CodeOf(err); code != rbcs.Unavailable && code != rbcs.OutcomeUnknown {
-			if len(txs) == 1 {
+			half := middle(txs)
+			if half == 0 {
 				return effort.giveUp(txs, ambiguous, internal(err))
 			}
-			half := len(txs) / 2
 			results := make([]rbcs.Result, 0, len(txs))
 			results = append(results, e.try(effort, txs[:half], ambiguous, err)...)
 			return append(results, e.try(effort, txs[half:], ambiguous, err)...)
@@ -68,6 +68,17 @@ func (e *Engine) try(effort *effort, txs []*rbcs.Transaction, ambiguous bool, la
 		case <-e.ctx.Done():
 		}
 	}
+}
+
+// middle returns where to split a batch: near its half, and not inside of an
+// atomic group; 0 where it cannot be split.
+func middle(txs []*rbcs.Transaction) int {
+	half := len(txs) / 2
+	group := txs[half].Group
+	if half -= group.Position; half == 0 && group.Size < len(txs) {
+		half = group.Size
+	}
+	return half
 }
 
 // backoff returns how long to wait after a failed attempt: exponential, capped,
@@ -87,7 +98,7 @@ func (e *Engine) attempt(effort *effort, txs []*rbcs.Transaction, number int) (r
 	begin := time.Now()
 	ctx, cancel := context.WithTimeout(e.ctx, min(e.cfg.CommitTimeout, effort.deadline.Sub(begin)))
 	defer cancel()
-	results, err = e.call(ctx, txs)
+	results, err = call(ctx, e.store.Commit, txs)
 	var known *rbcs.Error
 	switch {
 	case err == nil && len(results) != len(txs):
@@ -98,19 +109,24 @@ func (e *Engine) attempt(effort *effort, txs []*rbcs.Transaction, number int) (r
 	case err != nil:
 		doubt = known.Code == rbcs.OutcomeUnknown
 	}
+	if err == nil {
+		e.cfg.Committed()
+	}
 	e.cfg.Observe(Commit{Size: len(txs), Attempt: number, Duration: time.Since(begin), Code: rbcs.CodeOf(err)})
 	return results, doubt, err
 }
 
-// call calls the store and makes an error of a panic.
-func (e *Engine) call(ctx context.Context, txs []*rbcs.Transaction) (results []rbcs.Result, err error) {
+// call calls a method of the store and makes an error of a panic.
+func call(ctx context.Context, method storeCall, txs []*rbcs.Transaction) (results []rbcs.Result, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("the store panicked: %v\n%s", p, debug.Stack())
 		}
 	}()
-	return e.store.Commit(ctx, txs)
+	return method(ctx, txs)
 }
+
+type storeCall = func(context.Context, []*rbcs.Transaction) ([]rbcs.Result, error)
 
 // giveUp answers transactions that could not be committed: with definite where
 // it is certain that no attempt took effect.

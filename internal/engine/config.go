@@ -15,6 +15,7 @@ type Config struct {
 	MaxPending      int // admitted and unanswered transactions; 50,000. Beyond it: Overloaded
 	MaxPendingBytes int // and their size; 64 MiB
 	InFlight        int // commits under way at once; 1, which SQLite needs. PostgreSQL: 2 or more
+	Previews        int // with the store at once; 2. As many as previewQueue times that may wait
 
 	CommitTimeout time.Duration // of one attempt; 10 s
 	Deadline      time.Duration // of all attempts of one batch together; 30 s
@@ -27,7 +28,12 @@ type Config struct {
 	// which there are up to InFlight at once: it must be quick and must not panic.
 	// nil for nothing.
 	Observe func(Commit)
-	Logger  *slog.Logger // nil for slog.Default()
+
+	// Committed is called after every successful commit and before it is
+	// acknowledged, to wake those who follow the log. It has Observe's duties.
+	Committed func()
+
+	Logger *slog.Logger // nil for slog.Default()
 }
 
 // Commit describes one attempt to commit a batch, for metrics.
@@ -44,12 +50,16 @@ func (c Config) withDefaults() Config {
 	setDefault(&c.MaxPending, 50_000)
 	setDefault(&c.MaxPendingBytes, 64<<20)
 	setDefault(&c.InFlight, 1)
+	setDefault(&c.Previews, 2)
 	setDefault(&c.CommitTimeout, 10*time.Second)
 	setDefault(&c.Deadline, 30*time.Second)
 	setDefault(&c.BackoffBase, 10*time.Millisecond)
 	setDefault(&c.BackoffMax, time.Second)
 	if c.Observe == nil {
 		c.Observe = func(Commit) {}
+	}
+	if c.Committed == nil {
+		c.Committed = func() {}
 	}
 	if c.Logger == nil {
 		c.Logger = slog.Default()
@@ -78,6 +88,7 @@ func (c *Config) validate() error {
 	positive(int64(c.MaxPending), "MaxPending")
 	positive(int64(c.MaxPendingBytes), "MaxPendingBytes")
 	positive(int64(c.InFlight), "InFlight")
+	positive(int64(c.Previews), "Previews")
 	positive(int64(c.CommitTimeout), "CommitTimeout")
 	positive(int64(c.BackoffBase), "BackoffBase")
 	check(c.Deadline >= c.CommitTimeout, "Deadline", "%v is shorter than one attempt may take, %v", c.Deadline, c.CommitTimeout)

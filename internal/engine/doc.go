@@ -12,13 +12,15 @@
 //     recorded nothing. As soon as one attempt may have taken effect unseen, only
 //     a result or OutcomeUnknown can follow.
 //  4. Batches in flight at the same time share neither an account nor a
-//     transaction ID: two commits of one engine never wait for each other's row
-//     locks, let alone deadlock.
+//     transaction ID, their own or that of an original: two commits of one engine
+//     never wait for each other's row locks, let alone deadlock.
 //  5. Transactions that share an account or an ID are committed in the order in
 //     which they were admitted; those of one Submit are admitted in its order.
-//  6. What is admitted and unanswered is bounded in number and in bytes, a batch
+//  6. An atomic group is in one batch, whatever happens to the batch: a group that
+//     is larger than [Config].MaxBatch is a batch of its own.
+//  7. What is admitted and unanswered is bounded in number and in bytes, a batch
 //     too, and so is all work done under the one mutex: admission is O(1) per
-//     transaction, forming a batch O([Config].MaxBatch).
+//     transaction, forming a batch O([Config].MaxBatch + [rbcs.MaxGroup]).
 //
 // # The way of a transaction
 //
@@ -28,17 +30,20 @@
 //     Engine.wake starts a commit if there is something to start and a commit
 //     may be added to those in flight. Nothing ever waits for a timer: what
 //     arrived while the commits in flight were under way is the next batch.
-//  3. schedule.take forms the batch, keeping invariants 4 and 5: it walks the
+//  3. schedule.take forms the batch, keeping invariants 4 to 6: it walks the
 //     queue in order and passes over what conflicts with a batch in flight or
 //     with something that it passed over before.
 //  4. Engine.run carries one batch through: Engine.commit calls the store, tries
 //     again after transient and ambiguous failures until [Config].Deadline, and
-//     splits a batch that fails for another reason until the transaction that
-//     poisons it stands alone. Engine.attempt is one call of the store.
+//     splits a batch that fails for another reason until the transaction or group
+//     that poisons it stands alone. Engine.attempt is one call of the store.
 //  5. Engine.finish gives the accounts free, lets the next batch start, and only
 //     then hands out the results: request.fill wakes each Submit once, when its
 //     last result is there.
 //  6. [Engine.Stop] refuses admission, lets all that was admitted be committed
 //     and answered, and waits. If its context ends first, Engine.abort answers
 //     what is left.
+//
+// [Engine.Preview] goes past all this: it decides nothing, so that no order and
+// no outcome is to be kept.
 package engine

@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"rbcs"
@@ -25,6 +26,9 @@ type Engine struct {
 	cancel context.CancelFunc
 	staged sync.Pool // of *[]entry: what Submit prepares before it takes the mutex
 
+	previews   chan struct{} // one for each preview that is with the store
+	previewing atomic.Int64  // these, and those that wait for one of them to end
+
 	mu       sync.Mutex
 	schedule *schedule
 	flying   []*batch // taken from the schedule, and not finished
@@ -32,7 +36,7 @@ type Engine struct {
 	pending  int      // admitted and unanswered transactions
 	bytes    int      // and their size
 	starting bool     // a goroutine is about to take a batch: one at a time is enough
-	running  int      // goroutines; 0 only if nothing is pending
+	running  int      // goroutines that commit, and previews; 0 only if nothing is pending
 	stopped  bool
 	idle     chan struct{} // closed when stopped and nothing runs any more
 }
@@ -52,19 +56,21 @@ func New(store rbcs.Committer, cfg Config) (*Engine, error) {
 		return nil, err
 	}
 	e := &Engine{store: store, cfg: cfg, schedule: newSchedule(&cfg), idle: make(chan struct{})}
+	e.previews = make(chan struct{}, cfg.Previews)
 	e.staged.New = func() any { return new([]entry) }
 	e.ctx, e.cancel = context.WithCancel(context.Background())
 	return e, nil
 }
 
 // Submit commits transactions and returns one result for each, in their order.
-// They may be spread over several commits, but those that share an account are
-// decided in the order given. A failure of the infrastructure is told in the
+// They may be spread over several commits, but those that share an account, or
+// of which one refers to another, are decided in the order given, and an atomic
+// group goes in one commit. A failure of the infrastructure is told in the
 // Err of each result that it concerns: [rbcs.Unavailable] or [rbcs.Internal]
 // (certainly nothing was recorded), or [rbcs.OutcomeUnknown].
 //
 // The error is nil or a [*rbcs.Error]. With [rbcs.InvalidRequest] (more than can
-// ever be admitted at once), [rbcs.Overloaded] or [rbcs.Unavailable] (stopped, or
+// ever be admitted at once, or an atomic group that is not whole), [rbcs.Overloaded] or [rbcs.Unavailable] (stopped, or
 // ctx ended before), nothing was admitted. With [rbcs.OutcomeUnknown] ctx ended
 // while the transactions were on their way: that retracts nothing.
 //
@@ -78,6 +84,9 @@ func (e *Engine) Submit(ctx context.Context, txs []*rbcs.Transaction) ([]rbcs.Re
 		return nil, &rbcs.Error{
 			Code: rbcs.Unavailable, Message: "the request ended before it was admitted; nothing was recorded", Err: context.Cause(ctx),
 		}
+	}
+	if err := whole(txs); err != nil {
+		return nil, err
 	}
 	req := newRequest(len(txs))
 	if err := e.enqueue(txs, req); err != nil {
@@ -101,6 +110,22 @@ func (e *Engine) Submit(ctx context.Context, txs []*rbcs.Transaction) ([]rbcs.Re
 	}
 }
 
+// whole fails where an atomic group is incomplete or out of order.
+func whole(txs []*rbcs.Transaction) error {
+	for i := 0; i < len(txs); {
+		if txs[i].Group.ID == "" {
+			i++
+			continue
+		}
+		n, err := rbcs.Unit(txs[i:])
+		if err != nil {
+			return err
+		}
+		i += n
+	}
+	return nil
+}
+
 // enqueue prepares the transactions and admits all of them or none.
 func (e *Engine) enqueue(txs []*rbcs.Transaction, req *request) error {
 	staged := e.staged.Get().(*[]entry)
@@ -118,17 +143,13 @@ func (e *Engine) enqueue(txs []*rbcs.Transaction, req *request) error {
 
 func (e *Engine) admit(entries []entry, size int) error {
 	if len(entries) > e.cfg.MaxPending || size > e.cfg.MaxPendingBytes {
-		return &rbcs.Error{Code: rbcs.InvalidRequest, Message: fmt.Sprintf(
-			"%d transactions of %d bytes are more than can be taken at once, %d of %d bytes; submit fewer",
-			len(entries), size, e.cfg.MaxPending, e.cfg.MaxPendingBytes)}
+		return e.tooMuch(len(entries), size)
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	switch {
 	case e.stopped:
-		return &rbcs.Error{
-			Code: rbcs.Unavailable, Message: "the service is stopping; nothing was recorded, submit again", RetryAfter: retryAfter,
-		}
+		return stopping()
 	case e.pending+len(entries) > e.cfg.MaxPending || e.bytes+size > e.cfg.MaxPendingBytes:
 		return &rbcs.Error{
 			Code: rbcs.Overloaded, Message: "too many transactions are pending; nothing was recorded, submit again later", RetryAfter: retryAfter,
@@ -139,6 +160,17 @@ func (e *Engine) admit(entries []entry, size int) error {
 	e.schedule.push(entries)
 	e.wake()
 	return nil
+}
+
+func (e *Engine) tooMuch(transactions, bytes int) *rbcs.Error {
+	return rbcs.Errorf(rbcs.InvalidRequest, "%d transactions of %d bytes are more than can be taken at once, %d of %d bytes; submit fewer",
+		transactions, bytes, e.cfg.MaxPending, e.cfg.MaxPendingBytes)
+}
+
+func stopping() *rbcs.Error {
+	return &rbcs.Error{
+		Code: rbcs.Unavailable, Message: "the service is stopping; nothing was recorded, submit again", RetryAfter: retryAfter,
+	}
 }
 
 // wake starts a commit if there is something to start and room beside those in
@@ -168,6 +200,11 @@ func (e *Engine) run() {
 	if b != nil {
 		e.spare = append(e.spare, b)
 	}
+	e.leave()
+}
+
+// leave ends what was counted as running. REQUIRES: e.mu is held.
+func (e *Engine) leave() {
 	e.running--
 	if e.stopped && e.running == 0 {
 		close(e.idle)
@@ -223,7 +260,7 @@ func (e *Engine) forget(entries []entry) {
 }
 
 // Stop refuses further transactions, and waits until all that were admitted are
-// committed and answered. It may be called again, also at the same time.
+// committed and answered, and previews have ended. It may be called again, also at the same time.
 //
 // If ctx ends first, Stop answers all that is left, with [rbcs.Unavailable] what
 // was not attempted and with [rbcs.OutcomeUnknown] what is being committed,
@@ -258,23 +295,27 @@ func (e *Engine) abort(cause error) error {
 	e.mu.Lock()
 	waiting := e.schedule.drain()
 	e.forget(waiting)
-	var unknown []entry
+	var flying [][]entry
+	unknown := 0
 	for _, b := range e.flying {
 		if !b.answered {
 			b.answered = true
 			e.forget(b.entries)
-			unknown = append(unknown, b.entries...)
+			flying = append(flying, slices.Clone(b.entries))
+			unknown += len(b.entries)
 		}
 	}
 	e.mu.Unlock()
 	e.cancel()
 
 	refuse(waiting, unavailable(nil))
-	refuse(unknown, outcomeUnknown(errors.New("the engine was stopped")))
+	for _, entries := range flying { // each by itself: only within one batch is a request in its order
+		refuse(entries, outcomeUnknown(errors.New("the engine was stopped")))
+	}
 	return &rbcs.Error{
 		Code: rbcs.Unavailable,
 		Message: fmt.Sprintf("the engine was stopped before it was done: %d transactions were not attempted, the outcome of %d is unknown",
-			len(waiting), len(unknown)),
+			len(waiting), unknown),
 		Err: cause,
 	}
 }

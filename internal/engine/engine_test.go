@@ -16,7 +16,7 @@ import (
 
 func TestNewListsAllFaults(t *testing.T) {
 	_, err := engine.New(&fakeStore{}, engine.Config{
-		MaxBatch: -1, MaxBatchBytes: -1, MaxPending: -1, MaxPendingBytes: -1, InFlight: -1,
+		MaxBatch: -1, MaxBatchBytes: -1, MaxPending: -1, MaxPendingBytes: -1, InFlight: -1, Previews: -1,
 		CommitTimeout: time.Hour, BackoffBase: time.Minute,
 	})
 	var e *rbcs.Error
@@ -27,7 +27,7 @@ func TestNewListsAllFaults(t *testing.T) {
 	for _, f := range e.Fields {
 		fields = append(fields, f.Pointer)
 	}
-	want := []string{"/MaxBatch", "/MaxBatchBytes", "/MaxPending", "/MaxPendingBytes", "/InFlight", "/Deadline", "/BackoffMax"}
+	want := []string{"/MaxBatch", "/MaxBatchBytes", "/MaxPending", "/MaxPendingBytes", "/InFlight", "/Previews", "/Deadline", "/BackoffMax"}
 	if !slices.Equal(fields, want) {
 		t.Errorf("got %q, want %q", fields, want)
 	}
@@ -280,6 +280,33 @@ func TestImpatientStopHasTheLastWord(t *testing.T) {
 		if codes := s.codes(); !slices.Equal(codes, want) || !store.has("s0") || store.has("s2") {
 			t.Errorf("codes %q, want %q; the store has %d", codes, want, len(store.decided))
 		}
+	})
+}
+
+// A call whose transactions are in several commits when they are given up gets
+// its answers in its own order.
+func TestImpatientStopAnswersInOrder(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &fakeStore{pause: time.Second, script: func(call int, _ []*rbcs.Transaction) fault {
+			if call == 1 {
+				return none
+			}
+			return deaf
+		}}
+		e := newEngine(t, store, engine.Config{InFlight: 2, Logger: quiet})
+		submit(t.Context(), e, tx("first", "a", "b"))
+		s := submit(t.Context(), e, tx("waits", "b", "c"), tx("goes", "d", "e"), tx("goes too", "f", "g"))
+		time.Sleep(2 * time.Second)
+		if flying := e.Stats().InFlight; flying != 2 {
+			t.Errorf("%d commits are under way, want 2", flying)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		if err := e.Stop(ctx); err == nil {
+			t.Error("Stop reports success")
+		}
+		s.want(t, rbcs.OutcomeUnknown)
+		stop(t, e)
 	})
 }
 

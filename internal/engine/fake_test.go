@@ -48,6 +48,8 @@ type fakeStore struct {
 	script func(call int, batch []*rbcs.Transaction) fault  // nil for none; call counts from 1
 	before func(ctx context.Context, b []*rbcs.Transaction) // nil for nothing
 
+	preview func(context.Context, []*rbcs.Transaction) ([]rbcs.Result, error) // nil where none is expected
+
 	mu      sync.Mutex
 	calls   int
 	sizes   []int                  // of the batches
@@ -55,6 +57,8 @@ type fakeStore struct {
 	log     []*rbcs.Transaction    // in the order in which they were decided
 	flying  map[string]int         // accounts and IDs, by the call that has them
 	wrong   []string
+
+	previewing, mostPreviews int
 }
 
 func (s *fakeStore) Commit(ctx context.Context, batch []*rbcs.Transaction) ([]rbcs.Result, error) {
@@ -102,6 +106,23 @@ func (s *fakeStore) Commit(ctx context.Context, batch []*rbcs.Transaction) ([]rb
 	return results, nil
 }
 
+// Preview answers like a commit of nothing that is known, or goes wrong as script says.
+func (s *fakeStore) Preview(ctx context.Context, batch []*rbcs.Transaction) ([]rbcs.Result, error) {
+	s.mu.Lock()
+	s.previewing++
+	s.mostPreviews = max(s.mostPreviews, s.previewing)
+	s.mu.Unlock()
+	defer func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.previewing--
+	}()
+	if s.preview == nil {
+		return nil, errors.New("no preview is expected")
+	}
+	return s.preview(ctx, batch)
+}
+
 func (s *fakeStore) begin(ctx context.Context, batch []*rbcs.Transaction) (int, fault) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -113,8 +134,19 @@ func (s *fakeStore) begin(ctx context.Context, batch []*rbcs.Transaction) (int, 
 	if s.flying == nil {
 		s.flying = map[string]int{}
 	}
+	for i := 0; i < len(batch); {
+		n, err := rbcs.Unit(batch[i:])
+		if err != nil {
+			s.wrong = append(s.wrong, err.Error())
+			break
+		}
+		i += n
+	}
 	for _, tx := range batch {
-		for _, key := range []string{tx.Source, tx.Destination, "id " + tx.ID} {
+		for _, key := range []string{tx.Source, tx.Destination, "id " + tx.ID, "id " + tx.Original} {
+			if key == "" || key == "id " {
+				continue
+			}
 			if other, ok := s.flying[key]; ok && other != s.calls {
 				s.wrong = append(s.wrong, fmt.Sprintf("%s is in two commits at once", key))
 			}
@@ -159,7 +191,7 @@ func (s *fakeStore) check(t *testing.T) {
 	}
 }
 
-// checkOrder fails where transactions that share an account were decided in
+// checkOrder fails where transactions that share an account or an ID were decided in
 // another order than the one they were admitted in.
 func (s *fakeStore) checkOrder(t *testing.T, admitted []*rbcs.Transaction) {
 	t.Helper()
@@ -173,11 +205,14 @@ func (s *fakeStore) checkOrder(t *testing.T, admitted []*rbcs.Transaction) {
 		if !ok {
 			continue // it failed, or another submission of its ID was decided
 		}
-		for _, account := range []string{tx.Source, tx.Destination} {
-			if at < last[account] {
-				t.Errorf("%s was decided before an earlier transaction on %s", tx.ID, account)
+		for _, key := range []string{tx.Source, tx.Destination, "id " + tx.ID, "id " + tx.Original} {
+			if key == "" || key == "id " {
+				continue
 			}
-			last[account] = max(last[account], at)
+			if at < last[key] {
+				t.Errorf("%s was decided before an earlier transaction with %s", tx.ID, key)
+			}
+			last[key] = max(last[key], at)
 		}
 	}
 }

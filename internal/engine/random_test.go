@@ -3,6 +3,7 @@ package engine_test
 import (
 	"context"
 	"fmt"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -21,6 +22,9 @@ type plan struct {
 	faults  []fault       // of the store's calls, one after the other, then none
 	patient time.Duration // for how long Stop waits; 0 for without end
 }
+
+// maxGroup is the size of the largest group in a plan: more than the smallest batches.
+const maxGroup = 5
 
 type step struct {
 	txs    []*rbcs.Transaction
@@ -50,16 +54,36 @@ func drawPlan(t *rapid.T) plan {
 		return fmt.Sprint("account", rapid.IntRange(1, accounts).Draw(t, label))
 	}
 	ids := 0
+	draw := func() *rbcs.Transaction {
+		id := ids
+		if ids > 0 && rapid.IntRange(1, 5).Draw(t, "again") == 1 {
+			id = rapid.IntRange(0, ids-1).Draw(t, "which")
+		} else {
+			ids++
+		}
+		tx := tx(fmt.Sprint(id), number("source"), number("destination"))
+		if rapid.IntRange(1, 4).Draw(t, "refers") == 1 {
+			tx.Type, tx.Original = rbcs.Capture, fmt.Sprint(rapid.IntRange(0, ids).Draw(t, "original"))
+			if rapid.Bool().Draw(t, "unknown") {
+				tx.Source, tx.Destination = "", ""
+			}
+		}
+		return tx
+	}
 	for range rapid.IntRange(1, 12).Draw(t, "steps") {
 		s := step{cancel: duration(10, "cancel"), wait: duration(5, "wait")}
 		for range rapid.IntRange(1, 6).Draw(t, "size") {
-			id := ids
-			if ids > 0 && rapid.IntRange(1, 5).Draw(t, "again") == 1 {
-				id = rapid.IntRange(0, ids-1).Draw(t, "which")
-			} else {
+			s.txs = append(s.txs, draw())
+		}
+		if rapid.IntRange(1, 3).Draw(t, "grouped") == 1 {
+			var members []*rbcs.Transaction
+			for range rapid.IntRange(1, maxGroup).Draw(t, "members") {
+				member := draw()
+				member.ID = fmt.Sprint(ids) // the members' IDs are distinct
 				ids++
+				members = append(members, member)
 			}
-			s.txs = append(s.txs, tx(fmt.Sprint(id), number("source"), number("destination")))
+			s.txs = slices.Insert(s.txs, rapid.IntRange(0, len(s.txs)).Draw(t, "at"), group(members...)...)
 		}
 		p.steps = append(p.steps, s)
 	}
@@ -117,7 +141,7 @@ func (p plan) run(t *testing.T) {
 	store.check(t)
 	store.checkOrder(t, admitted)
 	for _, size := range store.sizes {
-		if size > p.config.MaxBatch {
+		if size > max(p.config.MaxBatch, maxGroup) {
 			t.Errorf("a batch of %d", size)
 		}
 	}

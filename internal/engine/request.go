@@ -23,7 +23,8 @@ func newRequest(size int) *request {
 	return r
 }
 
-// fill stores the results of some of the request's transactions. Of each
+// fill stores the results of some of the request's transactions, which are in
+// the request's order, as those of one batch always are. Of each
 // transaction it is called exactly once. batchSize is that of the batch which
 // the results come from.
 func (r *request) fill(entries []entry, results []rbcs.Result, batchSize int) {

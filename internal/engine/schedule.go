@@ -20,19 +20,20 @@ const (
 	walkBound = 1
 
 	// marksPerKey is how many marks there are for each key that can be in flight.
-	// A transaction has three keys: beside full batches, at most 3/16 of those that
-	// could go wait one commit longer than they must.
+	// A transfer has three keys: beside full batches of them, at most 3/16 of those
+	// that could go wait one commit longer than they must.
 	marksPerKey = 16
 
 	// maxMarks bounds the marks' memory to 8 MiB, whatever the configuration.
 	maxMarks = 1 << 20
 )
 
-// keyCount is what a transaction must have for itself: source, destination, ID.
-// The ID too, though the store serializes it: of two submissions of one ID on
-// different accounts, the earlier must be the one that is decided, and the store
-// would roll one batch back.
-const keyCount = 3
+// keyCount is what a transaction must have for itself: source, destination, ID,
+// and the ID of what it refers to. The ID too, though the store serializes it: of
+// two submissions of one ID on different accounts, the earlier must be the one
+// that is decided, and the store would roll one batch back. The original too: a
+// capture stays behind its hold, also where it does not know the hold's accounts.
+const keyCount = 4
 
 // entry is an admitted transaction.
 type entry struct {
@@ -40,7 +41,8 @@ type entry struct {
 	req   *request
 	index int32            // in its request
 	size  int32            // in bytes
-	keys  [keyCount]uint32 // hashes
+	keys  [keyCount]uint32 // hashes; what a transaction does not have repeats its ID
+	unit  uint16           // how many entries go together with it: 1, or the size of its group
 	goes  bool             // what the current walk decided
 }
 
@@ -60,8 +62,11 @@ const (
 // Keys are known by their hash only. Two keys with one hash are treated as one:
 // a transaction may wait for another without need, never the other way round.
 //
-// A walk goes through the queue from its head and decides for each transaction
-// whether it goes with the next batch. It is kept between calls, so that an
+// A unit is a transaction, or the members of an atomic group: they stand side by
+// side in the queue, have all of their keys together, and go in one batch.
+//
+// A walk goes through the queue from its head and decides for each unit whether
+// it goes with the next batch. It is kept between calls, so that an
 // arrival only costs the walk over what arrived. It starts anew when a batch
 // ends, since only then can something that was passed over have become free.
 type schedule struct {
@@ -92,14 +97,21 @@ func newSchedule(cfg *Config) *schedule {
 
 // newEntry measures and hashes a transaction. It is safe for concurrent use.
 func (s *schedule) newEntry(tx *rbcs.Transaction, req *request, index int) entry {
-	e := entry{tx: tx, req: req, index: int32(index), size: int32(sizeOf(tx))}
+	e := entry{tx: tx, req: req, index: int32(index), size: int32(sizeOf(tx)), unit: uint16(max(1, tx.Group.Size))}
 	if s.marks != nil {
-		mask := uint64(len(s.marks) - 1)
-		for i, key := range [keyCount]string{tx.Source, tx.Destination, tx.ID} {
-			e.keys[i] = uint32(maphash.String(s.seed, key) & mask)
+		id := s.hash(tx.ID)
+		e.keys = [keyCount]uint32{id, id, id, id}
+		for i, key := range [keyCount - 1]string{tx.Source, tx.Destination, tx.Original} {
+			if key != "" {
+				e.keys[i] = s.hash(key)
+			}
 		}
 	}
 	return e
+}
+
+func (s *schedule) hash(key string) uint32 {
+	return uint32(maphash.String(s.seed, key) & uint64(len(s.marks)-1))
 }
 
 // fixedSize is what a transaction takes in memory and on the wire, roughly,
@@ -127,19 +139,26 @@ func (s *schedule) push(entries []entry) {
 
 // startable goes on with the walk and reports whether a batch should start.
 func (s *schedule) startable() bool {
-	for ; s.cursor < len(s.queue) && !s.full && s.cursor-s.head-s.going < walkBound*s.maxBatch; s.cursor++ {
-		e := &s.queue[s.cursor]
-		if s.marks != nil && s.conflicts(e) {
-			e.goes = false
-			continue
+	for s.cursor < len(s.queue) && !s.full && s.cursor-s.head-s.going < walkBound*s.maxBatch {
+		size := int(s.queue[s.cursor].unit)
+		unit := s.queue[s.cursor : s.cursor+size]
+		goes := s.marks == nil || !s.conflicts(unit)
+		if goes {
+			bytes := 0
+			for i := range unit {
+				bytes += int(unit[i].size)
+			}
+			if s.going > 0 && (s.going+size > s.maxBatch || s.bytes+bytes > s.maxBytes) {
+				s.full = true
+				break
+			}
+			s.going += size
+			s.bytes += bytes
 		}
-		if s.going == s.maxBatch || s.going > 0 && s.bytes+int(e.size) > s.maxBytes {
-			s.full = true
-			break
+		for i := range unit {
+			unit[i].goes = goes
 		}
-		e.goes = true
-		s.going++
-		s.bytes += int(e.size)
+		s.cursor += size
 	}
 	if s.flying == 0 || s.full {
 		return s.going > 0
@@ -147,17 +166,21 @@ func (s *schedule) startable() bool {
 	return s.going > 0 && s.going*besideShare >= min(s.pending(), s.maxBatch)
 }
 
-// conflicts reports whether the walk must pass over a transaction, and then
-// keeps all of its keys from those that come behind it.
-func (s *schedule) conflicts(e *entry) bool {
+// conflicts reports whether the walk must pass over a unit, and then keeps all of
+// its keys from those that come behind it.
+func (s *schedule) conflicts(unit []entry) bool {
 	conflict := false
-	for _, k := range e.keys {
-		conflict = conflict || s.marks[k] == busy || s.marks[k] == s.walk
+	for i := range unit {
+		for _, k := range unit[i].keys {
+			conflict = conflict || s.marks[k] == busy || s.marks[k] == s.walk
+		}
 	}
 	if conflict {
-		for _, k := range e.keys {
-			if s.marks[k] != busy {
-				s.marks[k] = s.walk
+		for i := range unit {
+			for _, k := range unit[i].keys {
+				if s.marks[k] != busy {
+					s.marks[k] = s.walk
+				}
 			}
 		}
 	}

@@ -21,7 +21,8 @@ func batchOf(entries []entry) []int32 {
 
 // numbered makes an entry that is known by its number, with the given keys.
 func numbered(number, size int32, source, destination uint32) entry {
-	return entry{index: number, size: size, keys: [keyCount]uint32{source, destination, 1000 + uint32(number)}}
+	id := 1000 + uint32(number)
+	return entry{index: number, size: size, keys: [keyCount]uint32{source, destination, id, id}, unit: 1}
 }
 
 func scheduleOf(maxBatch, maxBytes, inFlight int) *schedule {
@@ -51,25 +52,34 @@ func (m *naive) take() []entry {
 	}
 	var batch, rest []entry
 	bytes, full := 0, false
-	for i, e := range m.queue {
+	for i := 0; i < len(m.queue); {
+		unit := m.queue[i : i+int(m.queue[i].unit)]
 		if len(rest) >= walkBound*m.maxBatch {
 			rest = append(rest, m.queue[i:]...)
 			break
 		}
-		if taken[e.keys[0]] || taken[e.keys[1]] || taken[e.keys[2]] {
-			for _, k := range e.keys {
-				taken[k] = true
+		size, conflict := 0, false
+		for _, e := range unit {
+			size += int(e.size)
+			conflict = conflict || slices.ContainsFunc(e.keys[:], func(k uint32) bool { return taken[k] })
+		}
+		i += len(unit)
+		if conflict {
+			for _, e := range unit {
+				for _, k := range e.keys {
+					taken[k] = true
+				}
 			}
-			rest = append(rest, e)
+			rest = append(rest, unit...)
 			continue
 		}
-		if len(batch) == m.maxBatch || len(batch) > 0 && bytes+int(e.size) > m.maxBytes {
+		if len(batch) > 0 && (len(batch)+len(unit) > m.maxBatch || bytes+size > m.maxBytes) {
 			full = true
-			rest = append(rest, m.queue[i:]...)
+			rest = append(rest, m.queue[i-len(unit):]...)
 			break
 		}
-		batch = append(batch, e)
-		bytes += int(e.size)
+		batch = append(batch, unit...)
+		bytes += size
 	}
 	if len(m.flying) > 0 && !full && len(batch)*besideShare < min(len(m.queue), m.maxBatch) || len(batch) == 0 {
 		return nil
@@ -91,8 +101,13 @@ func TestScheduleAgreesWithNaiveWalk(t *testing.T) {
 			"push": func(t *rapid.T) {
 				var entries []entry
 				for range rapid.IntRange(1, 6).Draw(t, "n") {
-					entries = append(entries, numbered(number, rapid.Int32Range(1, 10).Draw(t, "size"), account.Draw(t, "s"), account.Draw(t, "d")))
-					number++
+					unit := uint16(max(1, rapid.IntRange(-6, 10).Draw(t, "unit")))
+					for range unit {
+						e := numbered(number, rapid.Int32Range(1, 10).Draw(t, "size"), account.Draw(t, "s"), account.Draw(t, "d"))
+						e.unit, e.keys[3] = unit, 1000+rapid.Uint32Range(0, uint32(number)).Draw(t, "original")
+						entries = append(entries, e)
+						number++
+					}
 				}
 				s.push(entries)
 				m.queue = append(m.queue, entries...)
@@ -208,12 +223,18 @@ func TestKeys(t *testing.T) {
 	s := newSchedule(&Config{MaxBatch: 100_000, InFlight: 10})
 	a := s.newEntry(&rbcs.Transaction{ID: "1", Source: "x", Destination: "y"}, nil, 0)
 	b := s.newEntry(&rbcs.Transaction{ID: "1", Source: "y", Destination: "x"}, nil, 7)
-	if a.keys != [keyCount]uint32{b.keys[1], b.keys[0], b.keys[2]} || b.index != 7 {
+	if a.keys[0] != b.keys[1] || a.keys[1] != b.keys[0] || a.keys[3] != b.keys[3] || a.keys[3] == a.keys[0] || b.index != 7 {
 		t.Errorf("keys %v and %v", a.keys, b.keys)
+	}
+	// What refers to a transaction has the key of its ID; what it does not have is no key.
+	c := s.newEntry(&rbcs.Transaction{ID: "2", Original: "1", Source: "x"}, nil, 0)
+	id := c.keys[1]
+	if c.keys != [keyCount]uint32{a.keys[0], id, a.keys[3], id} || id == s.hash("") {
+		t.Errorf("keys %v of what refers to %v", c.keys, a.keys)
 	}
 	seen := map[uint32]bool{}
 	for i := range 1000 {
-		seen[s.newEntry(&rbcs.Transaction{ID: fmt.Sprint(i)}, nil, 0).keys[2]] = true
+		seen[s.newEntry(&rbcs.Transaction{ID: fmt.Sprint(i)}, nil, 0).keys[3]] = true
 	}
 	if len(seen) < 990 {
 		t.Errorf("1,000 IDs have %d keys", len(seen))
