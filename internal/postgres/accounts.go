@@ -69,9 +69,11 @@ const listAccountsSQL = "select " + accountColumnsSQL + ` from accounts
 where number > $1 and number >= $2 and number < $3 and ($4 = '' or currency = $4) and ($5 = '' or status = $5)
 order by number limit $6`
 
+// behindAll sorts behind every character of a number.
+const behindAll = "~"
+
 // Accounts implements [rbcs.Store].
 func (s *Store) Accounts(ctx context.Context, q rbcs.AccountQuery) ([]rbcs.Account, error) {
-	const behindAll = "~" // sorts behind every character of a number
 	var found []rbcs.Account
 	err := s.read(ctx, collect(&found), listAccountsSQL, q.After, q.Prefix, q.Prefix+behindAll, q.Currency, string(q.Status), q.Limit)
 	return found, err

@@ -146,7 +146,10 @@ func decodeBinary(src []byte) (rbcs.Amount, error) {
 	if sign != positive && sign != negative || len(src) != 2*count {
 		return rbcs.Amount{}, fmt.Errorf("a numeric that is not a number: sign %#x, %d digits in %d bytes", sign, count, len(src))
 	}
-	if count > weight+1 || weight >= maxNumeric {
+	if weight >= maxNumeric {
+		return rbcs.Amount{}, rbcs.ErrAmountRange
+	}
+	if count > weight+1 {
 		return rbcs.Amount{}, fmt.Errorf("a numeric that is not an amount: %d digits, the first of weight %d", count, weight)
 	}
 	var high, low uint64

@@ -1,7 +1,6 @@
 package postgres
 
 import (
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgtype"
 
 	"rbcs"
@@ -9,7 +8,7 @@ import (
 )
 
 // decisionColumns returns the parameters of insertSQL.
-func decisionColumns(instance string, decisions []*posting.Decision) []any {
+func decisionColumns(instance string, decisions []*decision) []any {
 	n := len(decisions)
 	text := func(size int) *column { return newColumn(pgtype.TextOID, n, size) }
 	bigint := func() *column { return newColumn(pgtype.Int8OID, n, 8) }
@@ -24,8 +23,8 @@ func decisionColumns(instance string, decisions []*posting.Decision) []any {
 		sourceKey, destinationKey                = bigint(), bigint()
 		sourceNumber, destinationNumber          = text(0), text(0)
 		units, decimals, currency                = amount(commonAmount), smallint(), text(4)
-		occurredAt, expiresAt, committedAt       = timestamp(), newColumn(pgtype.TimestamptzOID, n, 0), timestamp()
-		original, description, metadata, actor   = text(0), text(0), text(0), text(8)
+		occurredAt, committedAt                  = timestamp(), timestamp()
+		description, metadata, actor             = text(0), text(0), text(8)
 		sourceBalance, sourceHeld, sourceVersion = amount(commonAmount), amount(0), bigint()
 		destinationBalance, destinationHeld      = amount(commonAmount), amount(0)
 		destinationVersion                       = bigint()
@@ -45,9 +44,7 @@ func decisionColumns(instance string, decisions []*posting.Decision) []any {
 		decimals.smallint(int(t.Amount.Scale))
 		currency.textOrNull(t.Currency)
 		occurredAt.timestamp(t.Timestamp)
-		expiresAt.timestampOrNull(t.ExpiresAt)
 		committedAt.timestamp(d.CommittedAt)
-		original.textOrNull(t.Original)
 		description.textOrNull(t.Description)
 		metadata.textOrNull(t.Metadata)
 		actor.textOrNull(t.Actor)
@@ -59,10 +56,38 @@ func decisionColumns(instance string, decisions []*posting.Decision) []any {
 	}
 	return []any{
 		instance, sequence, id, attempt, kind, status, code, sourceKey, destinationKey, sourceNumber, destinationNumber,
-		units, decimals, currency, occurredAt, expiresAt, original, description, metadata, actor, committedAt,
+		units, decimals, currency, occurredAt, description, metadata, actor, committedAt,
 		sourceBalance, sourceHeld, sourceVersion, destinationBalance, destinationHeld, destinationVersion,
 		available, overdraft, needed,
 	}
+}
+
+// furtherColumns returns the parameters of insertFurtherSQL behind those of insertSQL.
+func furtherColumns(decisions []*decision) []any {
+	n := len(decisions)
+	text := func() *column { return newColumn(pgtype.TextOID, n, 0) }
+	expiresAt, originalSequence := newColumn(pgtype.TimestamptzOID, n, 0), newColumn(pgtype.Int8OID, n, 8)
+	original, outcome, settledBy, groupID := text(), text(), text(), text()
+	remainder := newColumn(pgtype.NumericOID, n, 0)
+	position, size := newColumn(pgtype.Int2OID, n, 0), newColumn(pgtype.Int2OID, n, 0)
+	for _, d := range decisions {
+		t := &d.Transaction
+		expiresAt.timestampOrNull(t.ExpiresAt)
+		original.textOrNull(t.Original)
+		originalSequence.bigintOrNull(d.original)
+		outcome.textOrNull(string(d.outcome()))
+		remainder.amountOrNull(d.Remainder)
+		settledBy.textOrNull(d.SettledBy)
+		groupID.textOrNull(t.Group.ID)
+		if t.Group.ID == "" {
+			position.null()
+			size.null()
+			continue
+		}
+		position.smallint(t.Group.Position)
+		size.smallint(t.Group.Size)
+	}
+	return []any{expiresAt, original, originalSequence, outcome, remainder, settledBy, groupID, position, size}
 }
 
 // setAccount writes an account's key, or its number where there is no such account.
@@ -80,59 +105,4 @@ func setState(balance, held, version *column, s rbcs.State) {
 	balance.amountOrNull(s.Balance)
 	held.amountOrNull(s.Held)
 	version.bigintOrNull(s.Version)
-}
-
-// resultColumns are the columns of transactions t that make a result. The
-// numbers of accounts are sub-selects, since those are never planned as anything
-// but look-ups.
-const resultColumns = `
-	t.sequence, t.id, t.attempt, t.type, t.status, coalesce(t.code, ''),
-	coalesce(t.source_number, (select number from accounts where key = t.source_key)),
-	coalesce(t.destination_number, (select number from accounts where key = t.destination_key)),
-	t.amount, t.decimals, coalesce(t.currency, ''), t.occurred_at, t.expires_at,
-	coalesce(t.original_id, ''), coalesce(t.description, ''), coalesce(t.metadata, ''), coalesce(t.actor, ''), t.instance, t.committed_at,
-	t.source_balance, t.source_held, coalesce(t.source_version, 0),
-	t.destination_balance, t.destination_held, coalesce(t.destination_version, 0),
-	t.available, t.overdraft, t.needed`
-
-// scanResults calls each for every row of resultColumns, and what more the
-// query has, for the targets given. What each gets is valid during the call only.
-func scanResults(rows pgx.Rows, each func(*rbcs.Result) error, more ...any) error {
-	var r rbcs.Result
-	var expires pgtype.Timestamptz
-	t := &r.Transaction
-	target := append([]any{
-		&r.Sequence, &t.ID, &r.Attempt, (*string)(&t.Type), (*string)(&r.Status), (*string)(&r.Code),
-		&t.Source, &t.Destination,
-		&t.Amount.Units, &t.Amount.Scale, &t.Currency, &t.Timestamp, &expires,
-		&t.Original, &t.Description, &t.Metadata, &t.Actor, &r.Instance, &r.CommittedAt,
-		&r.Source.Balance, &r.Source.Held, &r.Source.Version,
-		&r.Destination.Balance, &r.Destination.Held, &r.Destination.Version,
-		&r.Shortfall.Available, &r.Shortfall.Overdraft, &r.Shortfall.Needed,
-	}, more...)
-	for rows.Next() {
-		if err := rows.Scan(target...); err != nil {
-			return err
-		}
-		t.ExpiresAt = expires.Time
-		r.Shortfall.Short = short(r)
-		if err := each(&r); err != nil {
-			return err
-		}
-	}
-	return rows.Err()
-}
-
-// short is what insufficient_funds lacked: it follows from what is stored.
-func short(r rbcs.Result) rbcs.Amount {
-	if r.Code != rbcs.InsufficientFunds {
-		return rbcs.Amount{}
-	}
-	usable, ok := r.Shortfall.Available.Add(r.Shortfall.Overdraft)
-	if ok {
-		if lack, ok := r.Shortfall.Needed.Sub(usable); ok {
-			return lack
-		}
-	}
-	return rbcs.MaxAmount()
 }

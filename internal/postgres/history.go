@@ -123,8 +123,11 @@ func (s *Store) History(ctx context.Context, q rbcs.HistoryQuery) ([]rbcs.Entry,
 
 func entry(r *rbcs.Result, credit bool) rbcs.Entry {
 	amount := r.Transaction.Amount.Units
-	if credit {
+	switch {
+	case credit:
 		return rbcs.Entry{Result: *r, Credit: true, Change: amount, State: r.Destination}
+	case r.Destination.Version == 0: // a hold, its release or its expiry: nothing moves
+		return rbcs.Entry{Result: *r, State: r.Source}
 	}
 	return rbcs.Entry{Result: *r, Change: amount.Neg(), State: r.Source}
 }

@@ -86,7 +86,9 @@ func grants(role string) string {
 grant select on goose_db_version to ROLE;
 grant select, insert on currencies, accounts, account_changes, transactions to ROLE;
 grant update (status, overdraft, balance, held, received, sent, version, metadata, updated_at) on accounts to ROLE;
-grant usage on sequence transactions_sequence to ROLE`, "ROLE", pgx.Identifier{role}.Sanitize())
+grant select, insert, delete on open_holds to ROLE;
+grant select, insert, update, delete on webhooks to ROLE;
+grant select, usage on sequence transactions_sequence to ROLE`, "ROLE", pgx.Identifier{role}.Sanitize())
 }
 
 // schemaVersion is the number of the newest embedded migration.

@@ -36,6 +36,7 @@ type Store struct {
 	instance string
 	log      *slog.Logger
 	settings settings
+	frontier frontier
 
 	commitTimeout time.Duration
 	mu            sync.Mutex

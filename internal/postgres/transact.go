@@ -87,8 +87,12 @@ func (s *Store) begin(ctx context.Context) (*transaction, error) {
 
 // open returns a batch that begins the transaction.
 func (tx *transaction) open(ctx context.Context) *pgx.Batch {
+	return tx.openAs(ctx, "begin isolation level read committed read write")
+}
+
+func (tx *transaction) openAs(ctx context.Context, begin string) *pgx.Batch {
 	b := &pgx.Batch{}
-	b.Queue("begin isolation level read committed read write")
+	b.Queue(begin)
 	b.Queue(tx.store.settings.begin, limit(ctx), idleLimit)
 	return b
 }
