@@ -188,6 +188,38 @@ func TestUnfinished(t *testing.T) {
 	}
 }
 
+// TestDamaged calls everything on a file whose tables are gone, whether its
+// statements were prepared before or not.
+func TestDamaged(t *testing.T) {
+	for _, used := range []bool{false, true} {
+		s := openTemp(t)
+		if used {
+			createAccounts(t, s, "a", "b")
+			for name, call := range allCalls(s) {
+				if err := call(t.Context()); rbcs.CodeOf(err) == rbcs.Internal {
+					t.Fatalf("%s: %v", name, err)
+				}
+			}
+		}
+		err := s.withWrite(t.Context(), func(w *writer, _ time.Time) error {
+			for _, table := range []string{"transactions", "standing", "accounts", "account_changes", "currencies", "webhooks"} {
+				if err := w.exec("DROP TABLE " + table); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for name, call := range allCalls(s) {
+			if name != "Check" {
+				t.Run(fmt.Sprint(name, used), func(t *testing.T) { wantError(t, call(t.Context()), rbcs.Internal, "refused a statement") })
+			}
+		}
+	}
+}
+
 // childEnv names the file for a process that this test starts again.
 const childEnv = "RBCS_SQLITE_TEST_FILE"
 

@@ -45,7 +45,7 @@ func TestLongHistory(t *testing.T) {
 		return start.Add(time.Duration(rapid.IntRange(-1500, 45_000).Draw(t, "ns")))
 	})
 	rapid.Check(t, func(r *rapid.T) {
-		checkBalanceAt(t, r, s, history, moment.Draw(r, "at"))
+		checkBalanceAt(t, r, s, "a", history, moment.Draw(r, "at"))
 
 		q := rbcs.HistoryQuery{
 			Account: "a", Descending: rapid.Bool().Draw(r, "descending"),
@@ -71,14 +71,14 @@ func within(at, from, to time.Time) bool {
 	return !at.Before(from) && (to.IsZero() || at.Before(to))
 }
 
-func checkBalanceAt(t *testing.T, r *rapid.T, s *Store, history []rbcs.Entry, at time.Time) {
+func checkBalanceAt(t *testing.T, r *rapid.T, s *Store, number string, history []rbcs.Entry, at time.Time) {
 	want := rbcs.State{}
 	for _, e := range history {
 		if !e.Result.CommittedAt.After(at) {
 			want = e.State
 		}
 	}
-	b, err := s.BalanceAt(t.Context(), "a", at)
+	b, err := s.BalanceAt(t.Context(), number, at)
 	if got := (rbcs.State{Balance: b.Balance, Held: b.Held, Version: b.Version}); err != nil || got != want {
 		r.Fatalf("at %v: %+v, %v; want %+v", at, got, err, want)
 	}

@@ -246,12 +246,32 @@ func TestBusy(t *testing.T) {
 // allCalls are the methods that need the database.
 func allCalls(s *Store) map[string]func(ctx context.Context) error {
 	return map[string]func(ctx context.Context) error{
+		"Preview": func(ctx context.Context) error {
+			_, err := s.Preview(ctx, []*rbcs.Transaction{transfer("1", "a", "b", 1)})
+			return err
+		},
+		"Totals":        func(ctx context.Context) error { _, err := s.Totals(ctx, ""); return err },
+		"DueHolds":      func(ctx context.Context) error { _, err := s.DueHolds(ctx, 1); return err },
+		"Log":           func(ctx context.Context) error { _, err := s.Log(ctx, 0, 1); return err },
+		"CreateWebhook": func(ctx context.Context) error { _, err := s.CreateWebhook(ctx, rbcs.Webhook{}); return err },
+		"Webhook":       func(ctx context.Context) error { _, err := s.Webhook(ctx, "w"); return err },
+		"Webhooks":      func(ctx context.Context) error { _, err := s.Webhooks(ctx); return err },
+		"UpdateWebhook": func(ctx context.Context) error { _, err := s.UpdateWebhook(ctx, "w", rbcs.WebhookChange{}); return err },
+		"DeleteWebhook": func(ctx context.Context) error { return s.DeleteWebhook(ctx, "w") },
+		"ClaimWebhooks": func(ctx context.Context) error { _, err := s.ClaimWebhooks(ctx, "i", time.Second); return err },
+		"DeliveredWebhook": func(ctx context.Context) error {
+			_, err := s.DeliveredWebhook(ctx, "i", rbcs.Webhook{}, 0)
+			return err
+		},
 		"Commit": func(ctx context.Context) error {
 			_, err := s.Commit(ctx, []*rbcs.Transaction{transfer("1", "a", "b", 1)})
 			return err
 		},
 		"DeclareCurrencies": func(ctx context.Context) error { _, err := s.DeclareCurrencies(ctx, nil); return err },
-		"CreateAccounts":    func(ctx context.Context) error { _, err := s.CreateAccounts(ctx, nil); return err },
+		"CreateAccounts": func(ctx context.Context) error {
+			_, err := s.CreateAccounts(ctx, []rbcs.NewAccount{{Number: "new", Currency: usd}})
+			return err
+		},
 		"UpdateAccount": func(ctx context.Context) error {
 			_, err := s.UpdateAccount(ctx, "a", rbcs.AccountChange{})
 			return err
@@ -271,7 +291,9 @@ func allCalls(s *Store) map[string]func(ctx context.Context) error {
 			_, err := s.History(ctx, rbcs.HistoryQuery{Account: "a", Limit: 1})
 			return err
 		},
-		"Dump":  func(ctx context.Context) error { return s.Dump(ctx, nil, nil) },
+		"Dump": func(ctx context.Context) error {
+			return s.Dump(ctx, func(*rbcs.Result) error { return nil }, func(*rbcs.Account) error { return nil })
+		},
 		"Check": s.Check,
 	}
 }

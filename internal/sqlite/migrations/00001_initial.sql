@@ -125,8 +125,8 @@ CREATE TABLE standing (
 ) STRICT;
 
 CREATE INDEX standing_status ON standing (status);
-CREATE INDEX standing_source ON standing (source_key, status);
-CREATE INDEX standing_destination ON standing (destination_key, status);
+CREATE INDEX standing_source ON standing (status, source_key);
+CREATE INDEX standing_destination ON standing (status, destination_key);
 CREATE INDEX standing_due ON standing (expires_at)
     WHERE status = 'held' AND expires_at IS NOT NULL;
 
