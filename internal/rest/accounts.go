@@ -6,7 +6,6 @@ import (
 	"errors"
 	"net/http"
 	"strconv"
-	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -23,14 +22,9 @@ func (s *server) registerAccounts(api huma.API) {
 	huma.Register(api, readOperation("list-accounts", "/v1/accounts", "List accounts",
 		"By number, in byte order. All parameters narrow the list."), s.listAccounts)
 	huma.Register(api, readOperation("get-account", "/v1/accounts/{number}", "Get an account", ""), s.getAccount)
-	huma.Register(api, readOperation("get-balance", "/v1/accounts/{number}/balance", "Get a balance",
-		"The balance of now, or with at as it was after the last commit at or before that moment. "+
-			"It is never older than what any client was told before."), s.getBalance)
-	huma.Register(api, readOperation("list-account-transactions", "/v1/accounts/{number}/transactions",
-		"List the changes of an account", "Each with its direction, the signed change, and the balance after it."), s.getHistory)
 }
 
-// decodeBody reads a body of one object and hands it to read.
+// decodeBody reads a body and hands it to read.
 func (s *server) decodeBody(w http.ResponseWriter, r *http.Request, limit int64, read func(*decoder) error) error {
 	d := newDecoder()
 	defer d.free()
@@ -40,9 +34,17 @@ func (s *server) decodeBody(w http.ResponseWriter, r *http.Request, limit int64,
 	return read(d)
 }
 
+// decodeOnly is decodeBody for a request that has no parameters.
+func (s *server) decodeOnly(w http.ResponseWriter, r *http.Request, limit int64, read func(*decoder) error) error {
+	if _, err := switches(r); err != nil {
+		return err
+	}
+	return s.decodeBody(w, r, limit, read)
+}
+
 func (s *server) postAccount(w http.ResponseWriter, r *http.Request) {
 	var account rbcs.NewAccount
-	err := s.decodeBody(w, r, min(s.MaxBody, maxSingleBody), func(d *decoder) error {
+	err := s.decodeOnly(w, r, min(s.MaxBody, maxSingleBody), func(d *decoder) error {
 		var fault *rbcs.Error
 		err := d.document(d.body, func() (err error) {
 			account, fault, err = d.newAccount(s.Currencies)
@@ -86,7 +88,7 @@ func (s *server) createAccounts(r *http.Request, accounts []rbcs.NewAccount) ([]
 func (s *server) postAccounts(w http.ResponseWriter, r *http.Request) {
 	var items []batchItem
 	var valid []rbcs.NewAccount
-	err := s.decodeBody(w, r, s.MaxBody, func(d *decoder) (err error) {
+	err := s.decodeOnly(w, r, s.MaxBody, func(d *decoder) (err error) {
 		items, valid, err = d.accounts(s.Currencies)
 		return err
 	})
@@ -136,7 +138,7 @@ func (s *server) patchAccount(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	var change rbcs.AccountChange
-	err := s.decodeBody(w, r, min(s.MaxBody, maxSingleBody), func(d *decoder) (err error) {
+	err := s.decodeOnly(w, r, min(s.MaxBody, maxSingleBody), func(d *decoder) (err error) {
 		change, err = d.accountChange()
 		return err
 	})
@@ -221,91 +223,6 @@ func (s *server) listAccounts(ctx context.Context, in *listAccountsInput) (*acco
 	out.Body.Accounts = make([]Account, len(accounts))
 	for i := range accounts {
 		out.Body.Accounts[i] = accountOf(&accounts[i])
-	}
-	return out, nil
-}
-
-type balanceInput struct {
-	AccountPath
-	Consistency string `query:"consistency" enum:"strong" doc:"strong: do not answer from a cache."`
-	MinVersion  int64  `query:"min_version" minimum:"0" doc:"Refuse with version_not_reached below this version."`
-	At          string `query:"at" doc:"The moment of commit that is asked for. RFC 3339 with its zone."`
-}
-
-type balanceOutput struct{ Body Balance }
-
-// clockTolerance is how far ahead of this machine's clock a database's may be:
-// a time that a client got from an answer must not lie in the future.
-const clockTolerance = time.Minute
-
-func (s *server) getBalance(ctx context.Context, in *balanceInput) (*balanceOutput, error) {
-	var faults faults
-	in.check(&faults)
-	at := faults.time("/at", in.At)
-	now := s.Now()
-	if at.After(now.Add(clockTolerance)) {
-		faults.check("/at", errors.New("this moment is not over; ask again later"))
-	}
-	if faults != nil {
-		return nil, s.refuse(ctx, faults.err())
-	}
-	balance, err := s.balance(ctx, in.Number, at, now)
-	if err == nil && balance.Version < in.MinVersion {
-		err = rbcs.Errorf(rbcs.VersionNotReached, "the account %s has version %d, not yet %d; ask again later",
-			in.Number, balance.Version, in.MinVersion)
-	}
-	if err != nil {
-		return nil, s.refuse(ctx, err)
-	}
-	return &balanceOutput{balanceOf(&balance)}, nil
-}
-
-// balance reads the balance of a moment, or of now where at is zero.
-func (s *server) balance(ctx context.Context, number string, at, now time.Time) (rbcs.Balance, error) {
-	if !at.IsZero() {
-		return s.Store.BalanceAt(ctx, number, at)
-	}
-	a, err := s.Store.Account(ctx, number)
-	return rbcs.Balance{
-		Number: a.Number, Currency: a.Currency, Balance: a.Balance, Held: a.Held, Version: a.Version, AsOf: now,
-	}, err
-}
-
-type historyInput struct {
-	AccountPath
-	From  string `query:"from" doc:"Committed at this time or later. RFC 3339 with its zone."`
-	To    string `query:"to" doc:"Committed before this time."`
-	Order string `query:"order" enum:"asc,desc" default:"asc" doc:"asc: the oldest first."`
-	Page
-}
-
-type historyOutput struct{ Body EntryList }
-
-func (s *server) getHistory(ctx context.Context, in *historyInput) (*historyOutput, error) {
-	var faults faults
-	in.check(&faults)
-	kind, descending := cursorAscending, in.Order == "desc"
-	if descending {
-		kind = cursorDescending
-	}
-	q := rbcs.HistoryQuery{Account: in.Number, Descending: descending, Limit: in.Limit + 1}
-	q.From, q.To = faults.period(in.From, in.To)
-	q.After = faults.position(in.Cursor, kind)
-	if faults != nil {
-		return nil, s.refuse(ctx, faults.err())
-	}
-	entries, err := s.Store.History(ctx, q)
-	if err != nil {
-		return nil, s.refuse(ctx, err)
-	}
-	out := &historyOutput{}
-	entries, more := cut(entries, in.Limit)
-	if more {
-		out.Body.NextCursor = cursorOf(kind, entries[len(entries)-1].Version)
-	}
-	out.Body.Transactions = make([]entryView, len(entries))
-	for i := range entries {
-		out.Body.Transactions[i] = entryView{&entries[i]}
 	}
 	return out, nil
 }

@@ -44,7 +44,10 @@ func tx(member, value string) string {
 func TestBadTransaction(t *testing.T) {
 	tests := map[string]struct{ body, pointer, message string }{
 		"unknown member":         {tx("execute_at", `"2027-01-01T00:00:00Z"`), "/execute_at", "not known"},
-		"expires_at":             {tx("expires_at", `"2027-01-01T00:00:00Z"`), "/expires_at", "not known"},
+		"expires_at of transfer": {tx("expires_at", `"2027-01-01T00:00:00Z"`), "/expires_at", "only a hold"},
+		"expires_at as number":   {strings.Replace(tx("expires_at", `1767323045`), "{", `{"type":"hold",`, 1), "/expires_at", "must be a string"},
+		"expires_at of nowhere":  {strings.Replace(tx("expires_at", `"2027-01-01"`), "{", `{"type":"hold",`, 1), "/expires_at", "RFC 3339"},
+		"original":               {tx("original", `"t0"`), "/original", "not known"},
 		"odd member":             {tx("a~b/c", `1`), "/a~0b~1c", "not known"},
 		"missing id":             {tx("id", ""), "/id", "missing"},
 		"missing source":         {tx("source", ""), "/source", "missing"},
@@ -80,7 +83,7 @@ func TestBadTransaction(t *testing.T) {
 		"30 February":            {tx("timestamp", `"2026-02-30T03:04:05Z"`), "/timestamp", "RFC 3339"},
 		"comma":                  {tx("timestamp", `"2026-01-02T03:04:05,5Z"`), "/timestamp", "RFC 3339"},
 		"timestamp as number":    {tx("timestamp", `1767323045`), "/timestamp", "must be a string"},
-		"hold":                   {tx("type", `"hold"`), "/type", "transfer"},
+		"capture":                {tx("type", `"capture"`), "/type", "hold"},
 		"metadata not an object": {tx("metadata", `[1]`), "/metadata", "not a JSON object"},
 		"duplicate in metadata":  {tx("metadata", `{"a":1,"a":2}`), "/metadata", "stands twice"},
 		"large metadata":         {tx("metadata", `{"a":"`+strings.Repeat("x", 16<<10)+`"}`), "/metadata", "at most 16384"},
@@ -227,16 +230,16 @@ func TestBadBatch(t *testing.T) {
 		body, detail, pointer string
 		status                int
 	}{
-		"11,000 items":    {`{"transactions":[` + many + `]}`, "at most 10000", "", 413},
-		"atomic":          {`{"transactions":[],"atomic":true}`, "invalid", "/atomic", 400},
-		"atomic a string": {`{"transactions":[],"atomic":"no"}`, "invalid", "/atomic", 400},
-		"no transactions": {`{}`, "invalid", "/transactions", 400},
-		"an object":       {`{"transactions":{}}`, "invalid", "/transactions", 400},
-		"bare array":      {`[]`, "invalid", "", 400},
-		"dry_run":         {`{"transactions":[],"dry_run":true}`, "invalid", "/dry_run", 400},
-		"twice":           {`{"transactions":[],"transactions":[]}`, "invalid", "/transactions", 400},
-		"broken":          {`{"transactions":[{]}`, "broken at byte 19", "", 400},
-		"unclosed":        {`{"transactions":[`, "broken at byte 17", "", 400},
+		"11,000 items":     {`{"transactions":[` + many + `]}`, "at most 10000", "", 413},
+		"1,001 in a group": {`{"transactions":[` + many[:1001*(len(validTx)+1)-1] + `],"atomic":true}`, "at most 1000", "", 413},
+		"atomic a string":  {`{"transactions":[],"atomic":"no"}`, "invalid", "/atomic", 400},
+		"no transactions":  {`{}`, "invalid", "/transactions", 400},
+		"an object":        {`{"transactions":{}}`, "invalid", "/transactions", 400},
+		"bare array":       {`[]`, "invalid", "", 400},
+		"dry_run":          {`{"transactions":[],"dry_run":true}`, "invalid", "/dry_run", 400},
+		"twice":            {`{"transactions":[],"transactions":[]}`, "invalid", "/transactions", 400},
+		"broken":           {`{"transactions":[{]}`, "broken at byte 19", "", 400},
+		"unclosed":         {`{"transactions":[`, "broken at byte 17", "", 400},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -264,15 +267,16 @@ func TestRoutesThatDoNotExist(t *testing.T) {
 	wantProblem(t, call(h, "GET", "/v2/nothing", ""), 404, rbcs.NotFound)
 	wantProblem(t, call(h, "GET", "/", ""), 404, rbcs.NotFound) // no dashboard was handed in
 	for path, allow := range map[string]string{
-		"/v1/transactions":         "GET, HEAD, POST",
-		"/v1/transactions/t1":      "GET, HEAD",
-		"/v1/accounts/a":           "GET, HEAD, PATCH",
-		"/v1/transactions/batch":   "GET, HEAD, POST",
-		"/v1/accounts/a/balance":   "GET, HEAD",
-		"/openapi.json":            "GET, HEAD",
-		"/v1/accounts/a%2Fb/x/y/z": "",
+		"/v1/transactions":           "GET, HEAD, POST",
+		"/v1/transactions/h/reverse": "POST",
+		"/v1/transactions/t1":        "GET, HEAD",
+		"/v1/accounts/a":             "GET, HEAD, PATCH",
+		"/v1/transactions/batch":     "GET, HEAD, POST",
+		"/v1/accounts/a/balance":     "GET, HEAD",
+		"/openapi.json":              "GET, HEAD",
+		"/v1/accounts/a%2Fb/x/y/z":   "",
 	} {
-		w := call(h, "DELETE", path, "")
+		w := call(h, "PUT", path, "")
 		if allow == "" {
 			wantProblem(t, w, 404, rbcs.NotFound)
 			continue
@@ -287,39 +291,61 @@ func TestRoutesThatDoNotExist(t *testing.T) {
 func TestBadParameters(t *testing.T) {
 	h := newHandler(t, &fakeStore{}, &fakeEngine{})
 	for target, pointer := range map[string]string{
-		"/v1/accounts?limit=0":                                   "/limit",
-		"/v1/accounts?limit=1001":                                "/limit",
-		"/v1/accounts?limit=many":                                "/limit",
-		"/v1/accounts?status=lost":                               "/status",
-		"/v1/accounts?colour=red":                                "/colour",
-		"/v1/accounts?currency=XXQ":                              "/currency",
-		"/v1/accounts?prefix=a/b":                                "/prefix",
-		"/v1/accounts?cursor=%21":                                "/cursor",
-		"/v1/accounts?cursor=" + cursorOf(cursorTransactions, 5): "/cursor",
-		"/v1/accounts?cursor=" + cursorOfNumber("a/b"):           "/cursor",
-		"/v1/accounts/a%2Fb":                                     "/number",
-		"/v1/accounts/a%00":                                      "/number",
-		"/v1/transactions/a%00":                                  "/id",
-		"/v1/transactions?account=a/b":                           "/account",
-		"/v1/transactions?from=yesterday":                        "/from",
-		"/v1/transactions?from=2026-01-02T00:00:00Z&to=2026-01-01T00:00:00Z":            "/to",
-		"/v1/transactions?cursor=" + cursorOf(cursorTransactions, 0):                    "/cursor",
-		"/v1/transactions?cursor=" + cursorOfNumber("a"):                                "/cursor",
-		"/v1/accounts/a/transactions?order=up":                                          "/order",
+		"/v1/accounts?limit=0":                                               "/limit",
+		"/v1/accounts?limit=1001":                                            "/limit",
+		"/v1/accounts?limit=many":                                            "/limit",
+		"/v1/accounts?status=lost":                                           "/status",
+		"/v1/accounts?colour=red":                                            "/colour",
+		"/v1/accounts?currency=XXQ":                                          "/currency",
+		"/v1/accounts?prefix=a/b":                                            "/prefix",
+		"/v1/accounts?cursor=%21":                                            "/cursor",
+		"/v1/accounts?cursor=" + cursorOf(cursorTransactions, 5):             "/cursor",
+		"/v1/accounts?cursor=" + cursorOfNumber("a/b"):                       "/cursor",
+		"/v1/accounts/a%2Fb":                                                 "/number",
+		"/v1/accounts/a%00":                                                  "/number",
+		"/v1/transactions/a%00":                                              "/id",
+		"/v1/transactions?account=a/b":                                       "/account",
+		"/v1/transactions?from=yesterday":                                    "/from",
+		"/v1/transactions?from=2026-01-02T00:00:00Z&to=2026-01-01T00:00:00Z": "/to",
+		"/v1/transactions?cursor=" + cursorOf(cursorTransactions, 0):         "/cursor",
+		"/v1/transactions?cursor=" + cursorOfNumber("a"):                     "/cursor",
+		"/v1/accounts/a/transactions?order=up":                               "/order",
 		"/v1/accounts/a/transactions?order=desc&cursor=" + cursorOf(cursorAscending, 3): "/cursor",
 		"/v1/accounts/a/balance?consistency=weak":                                       "/consistency",
 		"/v1/accounts/a/balance?min_version=-1":                                         "/min_version",
 		"/v1/accounts/a/balance?at=2026-01-01":                                          "/at",
 		"/v1/accounts/a/balance?at=9000-01-01T00:00:00Z":                                "/at",
+		"/v1/accounts/a/transactions?type=gift":                                         "/type",
+		"/v1/accounts/a/transactions?direction=up":                                      "/direction",
+		"/v1/accounts/a/transactions?counterparty=a/b":                                  "/counterparty",
+		"/v1/accounts/a/statement?limit=0":                                              "/limit",
+		"/v1/accounts/a/statement?from=2026-01-02T00:00:00Z&to=2026-01-02T00:00:00Z":    "/to",
+		"/v1/accounts/a/statement?cursor=" + cursorOf(cursorAscending, 3):               "/cursor",
+		"/v1/accounts/a%2Fb/statement":                                                  "/number",
+		"/v1/balances?prefix=a/b":                                                       "/prefix",
+		"/v1/transactions?dry_run=maybe":                                                "/dry_run",
+		"/v1/transactions?dry_run=true&dry_run=true":                                    "/dry_run",
+		"/v1/transactions?atomic=true":                                                  "/atomic",
+		"/v1/transactions?dry_run=%zz":                                                  "",
+		"/v1/transactions/batch?atomic=1":                                               "/atomic",
+		"/v1/transactions/h/capture?atomic=true":                                        "/atomic",
+		"/v1/accounts?dry_run=true":                                                     "/dry_run",
+		"/v1/events?after=-1":                                                           "/after",
+		"/v1/events?after=now":                                                          "/after",
+		"/v1/events?last_event_id=7":                                                    "/last_event_id",
+		"/v1/events?account=a/b":                                                        "/account",
+		"/v1/events?prefix=a/b":                                                         "/prefix",
+		"/v1/events?colour=red":                                                         "/colour",
+		"/v1/webhooks/a%00":                                                             "/id",
 	} {
-		p := wantProblem(t, call(h, "GET", target, ""), 400, rbcs.InvalidRequest)
+		method, body := "GET", ""
+		if strings.Contains(target, "dry_run") || strings.Contains(target, "atomic") {
+			method, body = "POST", validTx
+		}
+		p := wantProblem(t, call(h, method, target, body), 400, rbcs.InvalidRequest)
 		if fields := p["errors"].([]any); fields[0].(map[string]any)["pointer"] != pointer {
 			t.Errorf("%s: errors %v, want %s", target, fields, pointer)
 		}
-	}
-	p := wantProblem(t, call(h, "POST", "/v1/transactions?dry_run=true", validTx), 400, rbcs.InvalidRequest)
-	if fields := p["errors"].([]any); fields[0].(map[string]any)["pointer"] != "/dry_run" {
-		t.Errorf("errors %v", fields)
 	}
 }
 

@@ -60,7 +60,7 @@ func BenchmarkEncode(b *testing.B) {
 	var dst []byte
 	b.ReportAllocs()
 	for b.Loop() {
-		dst = appendRecord(dst[:0], &r)
+		dst = AppendRecord(dst[:0], &r)
 	}
 }
 
@@ -94,7 +94,7 @@ func BenchmarkBatch1000(b *testing.B) {
 }
 
 // nullEngine posts everything and keeps nothing.
-type nullEngine struct{}
+type nullEngine struct{ Submitter }
 
 func (nullEngine) Submit(_ context.Context, txs []*rbcs.Transaction) ([]rbcs.Result, error) {
 	results := make([]rbcs.Result, len(txs))

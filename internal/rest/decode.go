@@ -8,6 +8,7 @@ import (
 	"mime"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"unicode/utf8"
@@ -54,10 +55,6 @@ func (d *decoder) free() {
 // read reads the body into the decoder: of one of the content types, at most
 // limit bytes, valid UTF-8. It returns which type it was.
 func (d *decoder) read(w http.ResponseWriter, r *http.Request, limit int64, types ...string) (string, error) {
-	if r.URL.RawQuery != "" {
-		name, _, _ := strings.Cut(r.URL.RawQuery, "=")
-		return "", invalid("/"+escapePointer(name), "this request has no such parameter")
-	}
 	contentType := r.Header.Get("Content-Type")
 	if !slices.Contains(types, contentType) { // as most send it; else look closer
 		parsed, _, err := mime.ParseMediaType(contentType)
@@ -268,6 +265,22 @@ func (d *decoder) boolean(pointer string) (bool, error) {
 		return false, d.wrongType(pointer, "this must be true or false")
 	}
 	return d.in.Bool()
+}
+
+// integer reads an integer of at least zero.
+func (d *decoder) integer(pointer string) (int64, error) {
+	if d.in.Next() != jx.Number {
+		return 0, d.wrongType(pointer, "this must be an integer")
+	}
+	raw, err := d.in.Num()
+	if err != nil {
+		return 0, err
+	}
+	n, fault := strconv.ParseInt(raw.String(), 10, 64)
+	if fault != nil || n < 0 {
+		d.fault(pointer, "this must be an integer of at least zero")
+	}
+	return n, nil
 }
 
 // decimal reads an amount.

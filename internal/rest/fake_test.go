@@ -13,14 +13,22 @@ import (
 	"time"
 
 	"rbcs"
+	"rbcs/internal/events"
 	"rbcs/internal/telemetry"
+	"rbcs/internal/webhook"
 )
 
 // fakeEngine answers each transaction as decide says; nil posts it.
 type fakeEngine struct {
-	decide func(*rbcs.Transaction) rbcs.Result
-	err    error
-	got    []*rbcs.Transaction
+	decide    func(*rbcs.Transaction) rbcs.Result
+	err       error
+	got       []*rbcs.Transaction
+	previewed int
+}
+
+func (e *fakeEngine) Preview(_ context.Context, txs []*rbcs.Transaction) ([]rbcs.Result, error) {
+	e.previewed += len(txs)
+	return nil, e.err
 }
 
 func (e *fakeEngine) Submit(_ context.Context, txs []*rbcs.Transaction) ([]rbcs.Result, error) {
@@ -78,6 +86,10 @@ func (s *fakeStore) Account(context.Context, string) (rbcs.Account, error) {
 	return rbcs.Account{}, s.err
 }
 
+func (s *fakeStore) Transaction(context.Context, string) (rbcs.Record, error) {
+	return rbcs.Record{}, s.err
+}
+
 func (s *fakeStore) CreateAccounts(context.Context, []rbcs.NewAccount) ([]rbcs.AccountResult, error) {
 	return nil, s.err
 }
@@ -92,6 +104,9 @@ func newHandler(t testing.TB, store rbcs.Store, engine Submitter, change ...func
 	cfg := Config{
 		Store: store, Engine: engine, Currencies: currencies, Version: "test",
 		Logger: slog.New(slog.DiscardHandler), Metrics: telemetry.NewMetrics("test"),
+	}
+	cfg.Events, cfg.Webhooks = events.New(store, events.Config{Logger: cfg.Logger}), &Webhooks{
+		ValidateURL: func(s string) error { return webhook.ValidateURL(s, false) }, NewSecret: webhook.NewSecret,
 	}
 	for _, f := range change {
 		f(&cfg)

@@ -34,7 +34,8 @@ func TestStatusTable(t *testing.T) {
 		check := func(name string, w *httptest.ResponseRecorder) {
 			t.Helper()
 			p := wantProblem(t, w, status, code)
-			if p["detail"] != "what happened" || strings.Contains(w.Body.String(), "secret") || p["errors"] == nil {
+			hidden := code == rbcs.Unavailable || code == rbcs.OutcomeUnknown || code == rbcs.Internal
+			if (p["detail"] == "what happened") == hidden || strings.Contains(w.Body.String(), "secret") || p["errors"] == nil {
 				t.Errorf("%s: %s", name, w.Body)
 			}
 			if got := w.Header().Get("Retry-After"); got != retryAfter {
@@ -64,6 +65,39 @@ func TestStatusTable(t *testing.T) {
 	}
 }
 
+// TestDriversAreNotQuoted: whatever a store's error says, and wherever it is
+// shown, a client never reads what the driver said. The log does.
+func TestDriversAreNotQuoted(t *testing.T) {
+	const secret = "failed to connect to user=rbcs host=10.1.2.3"
+	for _, code := range []rbcs.Code{rbcs.Unavailable, rbcs.OutcomeUnknown, rbcs.Internal} {
+		for name, e := range map[string]*rbcs.Error{
+			"quoted":  rbcs.Errorf(code, "the read failed: %w", errors.New(secret)),
+			"nested":  rbcs.Errorf(code, "outer: %w", rbcs.Errorf(code, "inner: %w", errors.New(secret))),
+			"another": {Code: code, Message: "the read failed: " + secret, Err: errors.New("EOF")},
+			"beside":  {Code: code, Message: "the read failed", Err: errors.New(secret)},
+		} {
+			var log bytes.Buffer
+			h := newHandler(t, &fakeStore{err: e}, &fakeEngine{decide: func(t *rbcs.Transaction) rbcs.Result {
+				return rbcs.Result{Transaction: *t, Err: e}
+			}}, func(c *Config) {
+				c.Logger = slog.New(slog.NewTextHandler(&log, nil))
+				c.Ready = func(context.Context) error { return e }
+			})
+			for _, w := range []*httptest.ResponseRecorder{
+				call(h, "GET", "/v1/accounts/a", ""), call(h, "GET", "/readyz", ""),
+				call(h, "POST", "/v1/transactions", validTx), call(h, "POST", "/v1/transactions/batch", `{"transactions":[`+validTx+`]}`),
+			} {
+				if body := w.Body.String(); strings.Contains(body, "10.1.2.3") || strings.Contains(body, "user=") || !strings.Contains(body, string(code)) && w.Code != 503 {
+					t.Errorf("%s %s: %s", code, name, body)
+				}
+			}
+			if !strings.Contains(log.String(), secret) {
+				t.Errorf("%s %s: the log has lost the cause: %s", code, name, &log)
+			}
+		}
+	}
+}
+
 func TestRetryAfterIsRoundedUp(t *testing.T) {
 	e := &rbcs.Error{Code: rbcs.Overloaded, Message: "full", RetryAfter: 1200 * time.Millisecond}
 	w := call(newHandler(t, &fakeStore{err: e}, &fakeEngine{err: e}), "POST", "/v1/transactions", validTx)
@@ -72,7 +106,7 @@ func TestRetryAfterIsRoundedUp(t *testing.T) {
 	}
 }
 
-// TestEveryRejectionHasASentence: also those whose rules come with later issues.
+// TestEveryRejectionHasASentence of its own.
 func TestEveryRejectionHasASentence(t *testing.T) {
 	seen := map[string]rbcs.Code{}
 	for _, code := range rbcs.RejectionCodes() {
@@ -129,7 +163,7 @@ func TestOneWarningASecond(t *testing.T) {
 }
 
 // short breaks the engine's promise of one result for each transaction.
-type short struct{}
+type short struct{ Submitter }
 
 func (short) Submit(context.Context, []*rbcs.Transaction) ([]rbcs.Result, error) { return nil, nil }
 
@@ -139,7 +173,7 @@ func TestMissingResults(t *testing.T) {
 }
 
 // stuck never answers; it only honours its context.
-type stuck struct{}
+type stuck struct{ Submitter }
 
 func (stuck) Submit(ctx context.Context, _ []*rbcs.Transaction) ([]rbcs.Result, error) {
 	<-ctx.Done()
@@ -162,7 +196,7 @@ func TestNobodyIsLeftWaiting(t *testing.T) {
 	})
 }
 
-type panics struct{}
+type panics struct{ Submitter }
 
 func (panics) Submit(context.Context, []*rbcs.Transaction) ([]rbcs.Result, error) { panic("a bug") }
 

@@ -23,7 +23,9 @@ func (s *server) registerHealth(api huma.API) {
 		op := huma.Operation{OperationID: id, Method: "GET", Path: path, Summary: summary, Tags: []string{"health"}}
 		huma.Register(api, op, func(ctx context.Context, _ *struct{}) (*healthOutput, error) {
 			if err := check(ctx); err != nil {
-				return nil, problemOf(&rbcs.Error{Code: rbcs.Unavailable, Message: "not ready: " + problemOf(err).Detail, Err: err})
+				p := problemOf(&rbcs.Error{Code: rbcs.Unavailable, Message: "not ready: " + problemOf(err).Detail})
+				p.cause = err
+				return nil, p
 			}
 			return &healthOutput{Health{"ok", s.Version}}, nil
 		})

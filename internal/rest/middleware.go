@@ -79,7 +79,7 @@ func (s *server) recovered(w *responseWriter, r *http.Request, cause any) {
 // route, else 404.
 func (s *server) noRoute(w http.ResponseWriter, r *http.Request) {
 	var allowed []string
-	for _, method := range []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPatch} {
+	for _, method := range []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPatch, http.MethodDelete} {
 		probe := &http.Request{Method: method, URL: r.URL, Host: r.Host}
 		if _, pattern := s.mux.Handler(probe); pattern != catchAll {
 			allowed = append(allowed, method)

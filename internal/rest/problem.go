@@ -19,6 +19,8 @@ import (
 const (
 	jsonType    = "application/json"
 	ndjsonType  = "application/x-ndjson"
+	csvType     = "text/csv"
+	sseType     = "text/event-stream"
 	problemType = "application/problem+json"
 )
 
@@ -36,7 +38,9 @@ type Problem struct {
 
 	// The members of a rejection. They are written by appendRejection and stand here for the document.
 	*Shortfall
-	Transaction *Transaction `json:"transaction,omitempty" doc:"The recorded decision, where it is a rejection."`
+	SettledBy   string       `json:"settled_by,omitempty" doc:"Of hold_not_open: the ID of what settled the hold."`
+	DryRun      bool         `json:"dry_run,omitempty" doc:"It was asked for with dry_run=true: nothing was recorded."`
+	Transaction *Transaction `json:"transaction,omitempty" doc:"The decision, where it is a rejection."`
 
 	retryAfter time.Duration
 	cause      error // for the log
@@ -48,10 +52,10 @@ type FieldProblem struct {
 	Message string `json:"message" doc:"What is wrong with it."`
 }
 
-// Shortfall explains insufficient_funds.
+// Shortfall explains insufficient_funds, amount_exceeds_hold and amount_exceeds_reversible.
 type Shortfall struct {
-	Available string `json:"available,omitempty" doc:"Balance less holds, at the decision."`
-	Overdraft string `json:"overdraft,omitempty" doc:"How far below zero available may go."`
+	Available string `json:"available,omitempty" doc:"Balance less holds, or what is left of the hold or of the original, at the decision."`
+	Overdraft string `json:"overdraft,omitempty" doc:"Of insufficient_funds: how far below zero available may go."`
 	Needed    string `json:"needed,omitempty" doc:"The amount."`
 	Short     string `json:"short,omitempty" doc:"What was missing."`
 }
@@ -104,7 +108,7 @@ func problemOf(err error) *Problem {
 		return p
 	}
 	e := asError(err)
-	p = newProblem(e.Code, statusOf(e.Code), e.Message)
+	p = newProblem(e.Code, statusOf(e.Code), detailOf(e))
 	p.retryAfter, p.cause = e.RetryAfter, err
 	if p.retryAfter == 0 && (p.Status == http.StatusTooManyRequests || p.Status == http.StatusServiceUnavailable) {
 		p.retryAfter = defaultRetryAfter
@@ -113,6 +117,25 @@ func problemOf(err error) *Problem {
 		p.Errors = append(p.Errors, FieldProblem(f))
 	}
 	return p
+}
+
+// detailOf returns what a client is told of an error. An infrastructure failure
+// that has a cause is told in a sentence of this package's own: its message may
+// quote the cause, a driver's text with users, hosts and paths in it, which is
+// for the log. Without a cause the message is the service's own words.
+func detailOf(e *rbcs.Error) string {
+	if e.Err == nil {
+		return e.Message
+	}
+	switch e.Code {
+	case rbcs.Unavailable:
+		return "the service is stopping, its database is away, or it took too long; nothing was changed: try again later"
+	case rbcs.OutcomeUnknown:
+		return "it may or may not have been committed; submit the same again to learn it"
+	case rbcs.Internal:
+		return "the service failed at this request; it is in its log"
+	}
+	return e.Message
 }
 
 // asError finds the [rbcs.Error] in an error, or makes one.
@@ -172,7 +195,12 @@ func (s *server) logFailure(ctx context.Context, p *Problem, what string) {
 			return
 		}
 	}
-	s.Logger.LogAttrs(ctx, level, message, slog.String("request", what), slog.Any("error", p.cause))
+	attrs := []slog.Attr{slog.String("request", what), slog.Any("error", p.cause)}
+	var e *rbcs.Error
+	if errors.As(p.cause, &e) && e.Err != nil && !strings.Contains(e.Error(), e.Err.Error()) {
+		attrs = append(attrs, slog.Any("cause", e.Err))
+	}
+	s.Logger.LogAttrs(ctx, level, message, attrs...)
 }
 
 func (s *server) write(w http.ResponseWriter, p *Problem) {
@@ -187,7 +215,10 @@ func (s *server) write(w http.ResponseWriter, p *Problem) {
 }
 
 // contentTypes are the values of that header, made once.
-var contentTypes = map[string][]string{jsonType: {jsonType}, ndjsonType: {ndjsonType}, problemType: {problemType}}
+var contentTypes = map[string][]string{
+	jsonType: {jsonType}, ndjsonType: {ndjsonType}, problemType: {problemType},
+	csvType: {csvType + "; charset=utf-8; header=present"}, sseType: {sseType},
+}
 
 // send writes a whole answer of one of the contentTypes.
 func send(w http.ResponseWriter, status int, contentType string, body []byte) {

@@ -4,6 +4,10 @@ import (
 	"context"
 	"encoding/base64"
 	"errors"
+	"maps"
+	"net/http"
+	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -17,6 +21,42 @@ import (
 type Page struct {
 	Limit  int    `query:"limit" minimum:"1" maximum:"1000" default:"100" doc:"At most so many."`
 	Cursor string `query:"cursor" maxLength:"128" doc:"The next_cursor of the page before."`
+}
+
+// The parameters that a POST may have.
+const (
+	paramDryRun = "dry_run"
+	paramAtomic = "atomic"
+)
+
+// switches reads the parameters of a request that has none but those named,
+// each true or false. The result has bit i where names[i] is true.
+func switches(r *http.Request, names ...string) (members, error) {
+	if r.URL.RawQuery == "" { // as nearly all
+		return 0, nil
+	}
+	var on members
+	var faults faults
+	query, err := url.ParseQuery(r.URL.RawQuery)
+	faults.check("", err)
+	for _, name := range slices.Sorted(maps.Keys(query)) {
+		i := slices.Index(names, name)
+		pointer := "/" + escapePointer(name)
+		switch values := query[name]; {
+		case i < 0:
+			faults.check(pointer, errors.New("this request has no such parameter"))
+		case len(values) > 1:
+			faults.check(pointer, errors.New("this parameter stands twice"))
+		case values[0] == "true":
+			on |= 1 << i
+		case values[0] != "false":
+			faults.check(pointer, errors.New("this must be true or false"))
+		}
+	}
+	if faults != nil {
+		return 0, faults.err()
+	}
+	return on, nil
 }
 
 // cut cuts a list that was read with one more than the limit, and reports
@@ -42,6 +82,7 @@ const (
 	cursorTransactions = "t"
 	cursorAscending    = "h"
 	cursorDescending   = "d"
+	cursorStatement    = "s"
 )
 
 func cursorOf(kind string, position int64) string {

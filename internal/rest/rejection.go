@@ -10,10 +10,14 @@ import (
 // from the record alone, so that every replay says the same.
 func rejectionDetail(r *rbcs.Result) string {
 	t := &r.Transaction
+	scale := int(t.Amount.Scale)
 	switch r.Code {
 	case rbcs.SameAccount:
 		return fmt.Sprintf("the source and the destination are the same account %s", t.Source)
 	case rbcs.AccountNotFound:
+		if t.Source == "" {
+			return fmt.Sprintf("the transaction %s was rejected and has no accounts", t.Original)
+		}
 		if t.Currency == "" { // the source would have given it one
 			return fmt.Sprintf("there is no account %s, the source", t.Source)
 		}
@@ -27,10 +31,27 @@ func rejectionDetail(r *rbcs.Result) string {
 	case rbcs.CurrencyMismatch:
 		return fmt.Sprintf("the accounts %s and %s are not both in %s", t.Source, t.Destination, t.Currency)
 	case rbcs.InsufficientFunds:
-		scale := int(t.Amount.Scale)
 		return fmt.Sprintf("the account %s has %s %s available and an overdraft of %s: %s is short of the %s needed",
 			t.Source, r.Shortfall.Available.Format(scale), t.Currency, r.Shortfall.Overdraft.Format(scale),
 			r.Shortfall.Short.Format(scale), r.Shortfall.Needed.Format(scale))
+	case rbcs.HoldNotFound:
+		return fmt.Sprintf("there is no hold %s", t.Original)
+	case rbcs.HoldNotOpen:
+		if r.SettledBy == "" {
+			return fmt.Sprintf("the hold %s is not open: it was rejected, or its time is over and it can only be released", t.Original)
+		}
+		return fmt.Sprintf("the hold %s is not open: it was settled by %s", t.Original, r.SettledBy)
+	case rbcs.AmountExceedsHold:
+		return fmt.Sprintf("the hold %s is of %s %s: the capture of %s is %s too large", t.Original,
+			r.Shortfall.Available.Format(scale), t.Currency, r.Shortfall.Needed.Format(scale), r.Shortfall.Short.Format(scale))
+	case rbcs.AmountExceedsReversible:
+		if r.Shortfall.Available.IsZero() {
+			return fmt.Sprintf("of the transaction %s nothing is left to reverse", t.Original)
+		}
+		return fmt.Sprintf("of the transaction %s, %s %s is left to reverse: the reversal of %s is %s too large", t.Original,
+			r.Shortfall.Available.Format(scale), t.Currency, r.Shortfall.Needed.Format(scale), r.Shortfall.Short.Format(scale))
+	case rbcs.GroupFailed:
+		return "another member of its atomic group was rejected, so nothing of the group was posted"
 	case rbcs.Overflow:
 		return fmt.Sprintf("a balance or a total of %s or %s would need more than %d digits",
 			t.Source, t.Destination, rbcs.MaxDigits)

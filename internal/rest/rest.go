@@ -11,9 +11,13 @@
 // broken or a field of it is; nothing is recorded then. The one table from codes
 // to statuses is [statusOf].
 //
+// A dry run decides like a submission and records nothing; it says so in
+// everything it answers. It is 200, or 422 for what would be rejected.
+//
 // # Two kinds of handlers
 //
-// Reads are huma operations. Whatever has a body is served by a plain handler
+// Reads are huma operations; the two that may be long, statements and events,
+// write their bodies themselves, piece by piece. Whatever has a body is served by a plain handler
 // with a hand-written codec, for two reasons: huma decodes a body twice and
 // through any, which costs more than the rest of the request; and bodies have
 // one strictness everywhere (known members only, each at most once, valid UTF-8,
@@ -39,9 +43,11 @@ import (
 // Submitter is what the interface needs of the engine.
 //
 // Submit returns one result for each transaction, in the order given, after
-// their commit is durable. An error means that none has a result.
+// their commit is durable. Preview does the same and records nothing. An error
+// means that none has a result.
 type Submitter interface {
 	Submit(ctx context.Context, txs []*rbcs.Transaction) ([]rbcs.Result, error)
+	Preview(ctx context.Context, txs []*rbcs.Transaction) ([]rbcs.Result, error)
 }
 
 // MaxBatch bounds the transactions or accounts in one request.
@@ -62,6 +68,9 @@ type Config struct {
 	Store      rbcs.Store
 	Engine     Submitter
 	Currencies *rbcs.Currencies
+
+	Events   EventSource // nil: no /v1/events
+	Webhooks *Webhooks   // nil: no /v1/webhooks
 
 	Logger    *slog.Logger                // nil: slog.Default
 	Metrics   *telemetry.Metrics          // nil: none, and no /metrics
@@ -85,6 +94,7 @@ func (c Config) withDefaults() (Config, error) {
 	require(c.Store != nil, "Store is missing")
 	require(c.Engine != nil, "Engine is missing")
 	require(c.Currencies != nil, "Currencies is missing")
+	require(c.Webhooks == nil || c.Webhooks.ValidateURL != nil && c.Webhooks.NewSecret != nil, "Webhooks has no ValidateURL or no NewSecret")
 	require(c.MaxBody >= 0, "MaxBody is negative")
 	require(c.RequestTimeout >= 0, "RequestTimeout is negative")
 	if c.Logger == nil {
@@ -111,6 +121,8 @@ type server struct {
 	mux     *http.ServeMux
 	openAPI []byte
 	warned  atomic.Int64 // the second of the last warning
+
+	statements chan struct{} // holds one for each that is being sent
 }
 
 // New returns the handler of all routes, or every fault of the configuration.
@@ -119,11 +131,15 @@ func New(cfg Config) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &server{Config: cfg, mux: http.NewServeMux()}
+	s := &server{Config: cfg, mux: http.NewServeMux(), statements: make(chan struct{}, maxStatements)}
 	api := humago.New(s.mux, humaConfig(cfg.Version))
 	api.UseMiddleware(s.timeout)
 	s.registerAccounts(api)
+	s.registerBalances(api)
+	s.registerHistory(api)
 	s.registerTransactions(api)
+	s.registerEvents(api)
+	s.registerWebhooks(api)
 	s.registerHealth(api)
 	if s.openAPI, err = api.OpenAPI().MarshalJSON(); err != nil {
 		return nil, err

@@ -3,6 +3,7 @@ package rest
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -10,13 +11,23 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
+	"rbcs"
 	"rbcs/internal/engine"
+	"rbcs/internal/events"
 	"rbcs/internal/sqlite"
 )
 
-// newService is a client of the interface over the real engine and a real store.
-func newService(t *testing.T) *client {
+// service is a client of the interface over the real engine and a real store.
+type service struct {
+	*client
+	store  rbcs.Store
+	engine *engine.Engine
+	feed   *events.Feed
+}
+
+func newService(t *testing.T, change ...func(*Config)) *service {
 	t.Helper()
 	logger := slog.New(slog.DiscardHandler)
 	store, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "test.db"), sqlite.Options{Instance: "test", Logger: logger})
@@ -27,15 +38,15 @@ func newService(t *testing.T) *client {
 	if err != nil {
 		t.Fatal(err)
 	}
+	feed := events.New(store, events.Config{Logger: logger, Poll: 5 * time.Millisecond})
+	feed.Start()
 	t.Cleanup(func() {
-		if err := e.Stop(context.Background()); err != nil {
-			t.Error(err)
-		}
-		if err := store.Close(); err != nil {
+		if err := errors.Join(feed.Stop(context.Background()), e.Stop(context.Background()), store.Close()); err != nil {
 			t.Error(err)
 		}
 	})
-	return newClient(t, newHandler(t, store, e))
+	h := newHandler(t, store, e, append([]func(*Config){func(c *Config) { c.Events = feed }}, change...)...)
+	return &service{newClient(t, h), store, e, feed}
 }
 
 // want sends a request and checks the status.

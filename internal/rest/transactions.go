@@ -20,36 +20,34 @@ func (s *server) registerTransactions(api huma.API) {
 	s.mux.HandleFunc("POST /v1/transactions", s.postTransaction)
 	describePost(api, postBatchOperation())
 	s.mux.HandleFunc("POST /v1/transactions/batch", s.postBatch)
+	s.registerSettlements(api)
 	huma.Register(api, readOperation("get-transaction", "/v1/transactions/{id}", "Get a transaction",
-		"The recorded decision, as it is now. A rejected transaction is a 200 here."), s.getTransaction)
+		"The recorded decision, and what it is now: a hold may be captured, released or expired, a transfer or capture "+
+			"reversed. A rejected transaction is a 200 here."), s.getTransaction)
 	huma.Register(api, readOperation("list-transactions", "/v1/transactions", "List transactions",
 		"The latest first. All parameters narrow the list."), s.listTransactions)
 }
 
 // postTransaction serves one transaction. It is a hot path: see BenchmarkSingle.
 func (s *server) postTransaction(w http.ResponseWriter, r *http.Request) {
-	// One allocation for what the engine gets. It is not reused: a transaction
-	// whose caller went away still belongs to the engine.
-	var submission struct {
-		transaction rbcs.Transaction
-		list        [1]*rbcs.Transaction
+	var one single
+	on, err := switches(r, paramDryRun)
+	if err == nil {
+		err = s.decodeSingle(w, r, one.use())
 	}
-	submission.list[0] = &submission.transaction
-	if err := s.decodeSingle(w, r, &submission.transaction); err != nil {
-		s.countRefused(err, 1)
-		s.fail(w, r, err)
-		return
-	}
-	results, err := s.submit(r, submission.list[:])
-	if err == nil && results[0].Err != nil {
-		err = results[0].Err
-	}
-	if err != nil {
-		s.countRefused(err, 1)
-		s.fail(w, r, err)
-		return
-	}
-	s.sendResult(w, &results[0])
+	s.finish(w, r, &one, on.has(0), err)
+}
+
+// single is one allocation for what the engine gets. It is not reused: a
+// transaction whose caller went away still belongs to the engine.
+type single struct {
+	transaction rbcs.Transaction
+	list        [1]*rbcs.Transaction
+}
+
+func (o *single) use() *rbcs.Transaction {
+	o.list[0] = &o.transaction
+	return &o.transaction
 }
 
 func (s *server) decodeSingle(w http.ResponseWriter, r *http.Request, t *rbcs.Transaction) error {
@@ -61,25 +59,45 @@ func (s *server) decodeSingle(w http.ResponseWriter, r *http.Request, t *rbcs.Tr
 	return d.single(t, s.Currencies)
 }
 
-// submit hands transactions to the engine, for a bounded time.
-func (s *server) submit(r *http.Request, txs []*rbcs.Transaction) ([]rbcs.Result, error) {
+// finish has one transaction decided and answers, or answers with what was wrong with it.
+func (s *server) finish(w http.ResponseWriter, r *http.Request, one *single, dry bool, err error) {
+	var results []rbcs.Result
+	if err == nil {
+		results, err = s.decide(r, one.list[:], dry)
+	}
+	if err == nil && results[0].Err != nil {
+		err = results[0].Err
+	}
+	if err != nil {
+		s.countRefused(err, 1)
+		s.fail(w, r, err)
+		return
+	}
+	s.sendResult(w, &results[0], dry)
+}
+
+// decide hands transactions to the engine, or with dry has it only say what
+// would become of them, for a bounded time.
+func (s *server) decide(r *http.Request, txs []*rbcs.Transaction, dry bool) ([]rbcs.Result, error) {
 	ctx, cancel := context.WithTimeout(r.Context(), s.RequestTimeout)
 	defer cancel()
-	results, err := s.Engine.Submit(ctx, txs)
+	submit := s.Engine.Submit
+	if dry {
+		submit = s.Engine.Preview
+	}
+	results, err := submit(ctx, txs)
 	var known *rbcs.Error
 	switch {
 	case err == nil && len(results) != len(txs):
-		return nil, rbcs.Errorf(rbcs.Internal, "the engine gave %d results for %d transactions", len(results), len(txs))
-	case err != nil && !errors.As(err, &known) && ctx.Err() != nil:
-		return nil, rbcs.Errorf(rbcs.OutcomeUnknown,
-			"the request took too long and its outcome is not known; submit the same again: %w", err)
+		return nil, rbcs.Errorf(rbcs.Internal, "there are %d results for %d transactions", len(results), len(txs))
+	case err != nil && !dry && !errors.As(err, &known) && ctx.Err() != nil:
+		return nil, &rbcs.Error{Code: rbcs.OutcomeUnknown, Message: "the request took too long", Err: err}
 	}
 	return results, err
 }
 
 // sendResult answers with a decision: the record, or the problem that a rejection is.
-func (s *server) sendResult(w http.ResponseWriter, r *rbcs.Result) {
-	s.Metrics.Result(r)
+func (s *server) sendResult(w http.ResponseWriter, r *rbcs.Result, dry bool) {
 	out := newBuffer()
 	defer out.free()
 	status, contentType := http.StatusCreated, jsonType
@@ -87,11 +105,20 @@ func (s *server) sendResult(w http.ResponseWriter, r *rbcs.Result) {
 		w.Header().Set(replayedHeader, "true")
 		status = http.StatusOK
 	}
-	if r.Status == rbcs.Rejected {
-		status, contentType = statusOf(r.Code), problemType
-		out.b = appendRejection(out.b, r)
+	if dry {
+		status = http.StatusOK
+		s.Metrics.Previewed(r)
 	} else {
-		out.b = appendRecord(out.b, r)
+		s.Metrics.Result(r)
+	}
+	switch {
+	case r.Status == rbcs.Rejected:
+		status, contentType = statusOf(r.Code), problemType
+		out.b = appendRejection(out.b, r, dry)
+	case dry:
+		out.b = append(append(appendOpenRecord(out.b, r, r.Status), previewMark...), '}')
+	default:
+		out.b = AppendRecord(out.b, r)
 	}
 	send(w, status, contentType, out.b)
 }
@@ -111,7 +138,7 @@ func (s *server) postBatch(w http.ResponseWriter, r *http.Request) {
 	s.Metrics.RequestBatch(len(b.items))
 	var results []rbcs.Result
 	if len(b.valid) > 0 {
-		if results, err = s.submit(r, b.valid); err != nil {
+		if results, err = s.decide(r, b.valid, b.dry); err != nil {
 			s.countRefused(err, len(b.valid))
 			s.fail(w, r, err)
 			return
@@ -140,6 +167,10 @@ func (s *server) postBatch(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *server) decodeBatch(w http.ResponseWriter, r *http.Request) (*batch, string, error) {
+	on, err := switches(r, paramDryRun, paramAtomic)
+	if err != nil {
+		return nil, "", err
+	}
 	d := newDecoder()
 	defer d.free()
 	contentType, err := d.read(w, r, s.MaxBody, jsonType, ndjsonType)
@@ -151,6 +182,13 @@ func (s *server) decodeBatch(w http.ResponseWriter, r *http.Request) (*batch, st
 		b, err = d.ndjson(s.Currencies)
 	} else {
 		b, err = d.batch(s.Currencies)
+	}
+	if err != nil {
+		return nil, "", err
+	}
+	b.dry = on.has(0)
+	if b.atomic = b.atomic || on.has(1); b.atomic {
+		err = b.join()
 	}
 	return b, contentType, err
 }
@@ -170,10 +208,15 @@ func (s *server) appendResults(dst []byte, b *batch, results []rbcs.Result, betw
 			r := &results[0]
 			results = results[1:]
 			if err = r.Err; err == nil {
-				tally.Result(r)
-				dst = appendOpenRecord(dst, r)
+				dst = appendOpenRecord(dst, r, r.Status)
 				if r.Replayed { // a batch has no header for it
 					dst = append(dst, `,"replayed":true`...)
+				}
+				if b.dry {
+					dst = append(dst, previewMark...)
+					tally.Previewed(r)
+				} else {
+					tally.Result(r)
 				}
 				dst = append(dst, '}')
 				continue
@@ -199,16 +242,16 @@ func (s *server) getTransaction(ctx context.Context, in *getTransactionInput) (*
 	if err := rbcs.ValidateID(in.ID); err != nil {
 		return nil, s.refuse(ctx, invalid("/id", "%s", err))
 	}
-	result, err := s.Store.Transaction(ctx, in.ID)
+	record, err := s.Store.Transaction(ctx, in.ID)
 	if err != nil {
 		return nil, s.refuse(ctx, err)
 	}
-	return &transactionOutput{transactionView{&result}}, nil
+	return &transactionOutput{transactionView{&record}}, nil
 }
 
 type listTransactionsInput struct {
 	Account string `query:"account" doc:"Either side is this account."`
-	Status  string `query:"status" enum:"posted,rejected" doc:"What became of them."`
+	Status  string `query:"status" enum:"posted,held,rejected,captured,released,expired,reversed" doc:"What they are now."`
 	From    string `query:"from" doc:"Committed at this time or later. RFC 3339 with its zone."`
 	To      string `query:"to" doc:"Committed before this time."`
 	Page
@@ -227,18 +270,18 @@ func (s *server) listTransactions(ctx context.Context, in *listTransactionsInput
 	if faults != nil {
 		return nil, s.refuse(ctx, faults.err())
 	}
-	results, err := s.Store.Transactions(ctx, q)
+	records, err := s.Store.Transactions(ctx, q)
 	if err != nil {
 		return nil, s.refuse(ctx, err)
 	}
 	out := &transactionListOutput{}
-	results, more := cut(results, in.Limit)
+	records, more := cut(records, in.Limit)
 	if more {
-		out.Body.NextCursor = cursorOf(cursorTransactions, results[len(results)-1].Sequence)
+		out.Body.NextCursor = cursorOf(cursorTransactions, records[len(records)-1].Sequence)
 	}
-	out.Body.Transactions = make([]transactionView, len(results))
-	for i := range results {
-		out.Body.Transactions[i] = transactionView{&results[i]}
+	out.Body.Transactions = make([]transactionView, len(records))
+	for i := range records {
+		out.Body.Transactions[i] = transactionView{&records[i]}
 	}
 	return out, nil
 }

@@ -85,45 +85,103 @@ func balanceOf(b *rbcs.Balance) Balance {
 	}
 }
 
-// Transaction is a recorded decision as clients see it. It stands here for the
-// document; what is sent is written by appendRecord.
+// Total is the sum of accounts of one currency.
+type Total struct {
+	Currency  string `json:"currency" example:"USD"`
+	Accounts  int64  `json:"accounts" doc:"How many."`
+	Balance   string `json:"balance" example:"12.34"`
+	Available string `json:"available" doc:"balance − held" example:"12.34"`
+	Held      string `json:"held" example:"0.00"`
+	AsOf      string `json:"as_of" format:"date-time" doc:"The moment of the snapshot."`
+}
+
+func totalOf(t *rbcs.Total) Total {
+	decimals := t.Currency.Decimals
+	available, _ := t.Balance.Sub(t.Held)
+	return Total{
+		Currency: t.Currency.Code, Accounts: t.Accounts,
+		Balance: t.Balance.Format(decimals), Available: available.Format(decimals), Held: t.Held.Format(decimals),
+		AsOf: formatTime(t.AsOf),
+	}
+}
+
+// TotalList is one sum for each currency.
+type TotalList struct {
+	Balances []Total `json:"balances" doc:"In the order of the currencies' codes."`
+}
+
+// Statement says how an account's balance came from one amount to another. It
+// stands here for the document; what is sent is written by jsonStatement.
+type Statement struct {
+	Number         string      `json:"number"`
+	Currency       string      `json:"currency"`
+	From           string      `json:"from,omitempty" format:"date-time"`
+	To             string      `json:"to,omitempty" format:"date-time"`
+	OpeningBalance string      `json:"opening_balance" doc:"Before the first line." example:"12.34"`
+	ClosingBalance string      `json:"closing_balance" doc:"After the last line: opening_balance plus the sum of change." example:"10.00"`
+	Lines          []entryView `json:"lines" doc:"The oldest first."`
+	NextCursor     string      `json:"next_cursor,omitempty" doc:"With limit; absent on the last page."`
+}
+
+// Transaction is a decision as clients see it. It stands here for the document;
+// what is sent is written by AppendRecord.
 type Transaction struct {
 	ID     string `json:"id"`
-	Type   string `json:"type" enum:"transfer"`
-	Status string `json:"status" enum:"posted,rejected"`
+	Type   string `json:"type" enum:"transfer,hold,capture,release,expiry,reversal"`
+	Status string `json:"status" enum:"posted,held,rejected,captured,released,expired,reversed" doc:"In an answer to a POST and in an event what was decided: posted, held or rejected. In a GET what it is now."`
 	Code   string `json:"code,omitempty" doc:"Why it was rejected." example:"insufficient_funds"`
 	Detail string `json:"detail,omitempty" doc:"The same in a sentence."`
 	Shortfall
-	Source             string   `json:"source"`
-	Destination        string   `json:"destination"`
-	Amount             string   `json:"amount" example:"12.34"`
+	Decided
+	SettledBy string `json:"settled_by,omitempty" doc:"Of a hold: the ID of what captured or released it. Of hold_not_open: the ID of what had settled the hold."`
+	Reversed  string `json:"reversed,omitempty" doc:"How much of it was reversed until now."`
+	DryRun    bool   `json:"dry_run,omitempty" doc:"It was asked for with dry_run=true: nothing was recorded."`
+}
+
+// Decided is what the single transactions and those of a batch have in common.
+type Decided struct {
+	Original           string   `json:"original,omitempty" doc:"The ID of what a capture, release, expiry or reversal refers to."`
+	Source             string   `json:"source,omitempty" doc:"Unknown only where what it refers to is."`
+	Destination        string   `json:"destination,omitempty"`
+	Amount             string   `json:"amount,omitempty" example:"12.34"`
 	Currency           string   `json:"currency,omitempty" doc:"Unknown only where there was no source account."`
-	Timestamp          string   `json:"timestamp" format:"date-time" doc:"When it happened, in the client's words."`
-	Sequence           int64    `json:"sequence" doc:"Its place in the log of decisions."`
-	CommittedAt        string   `json:"committed_at" format:"date-time"`
+	Timestamp          string   `json:"timestamp,omitempty" format:"date-time" doc:"When it happened, in the client's words; of what refers to another transaction, when it was decided."`
+	ExpiresAt          string   `json:"expires_at,omitempty" format:"date-time" doc:"When a hold is released by itself."`
+	Sequence           int64    `json:"sequence,omitempty" doc:"Its place in the log of decisions; a dry run has none."`
+	CommittedAt        string   `json:"committed_at,omitempty" format:"date-time"`
 	SourceBalance      string   `json:"source_balance,omitempty" doc:"After it."`
 	DestinationBalance string   `json:"destination_balance,omitempty" doc:"After it."`
 	SourceVersion      int64    `json:"source_version,omitempty"`
 	DestinationVersion int64    `json:"destination_version,omitempty"`
+	SourceHeld         string   `json:"source_held,omitempty" doc:"Of a hold and what settles it: the sum of the source's open holds after it."`
+	Remainder          string   `json:"remainder,omitempty" doc:"Of a capture: the rest, which was released. Of a reversal: what is still left to reverse. Absent where there is none."`
 	Description        string   `json:"description,omitempty"`
 	Metadata           Metadata `json:"metadata,omitempty"`
+	Group              *Group   `json:"group,omitempty" doc:"The atomic group of which it is a member."`
+}
+
+// Group is a place in an atomic group.
+type Group struct {
+	ID       string `json:"id" doc:"The SHA-256 of the members' IDs in their order, each followed by a zero byte."`
+	Position int    `json:"position" doc:"From 0."`
+	Size     int    `json:"size"`
 }
 
 // Entry is a decision seen from one account: a [Transaction] and what it did there.
 type Entry struct {
 	Transaction
 	Direction string `json:"direction" enum:"credit,debit"`
-	Change    string `json:"change" doc:"Of the balance, signed." example:"-12.34"`
+	Change    string `json:"change" doc:"Of the balance, signed. Zero for what only changed held." example:"-12.34"`
 	Balance   string `json:"balance" doc:"Of the account, after it."`
 	Held      string `json:"held" doc:"Of the account, after it."`
 	Version   int64  `json:"version" doc:"Of the account, after it."`
 }
 
-// transactionView is sent as appendRecord writes it and described as a [Transaction].
-type transactionView struct{ result *rbcs.Result }
+// transactionView is sent as appendCurrent writes it and described as a [Transaction].
+type transactionView struct{ record *rbcs.Record }
 
 // MarshalJSON writes the record.
-func (v transactionView) MarshalJSON() ([]byte, error) { return appendRecord(nil, v.result), nil }
+func (v transactionView) MarshalJSON() ([]byte, error) { return appendCurrent(nil, v.record), nil }
 
 // Schema refers to the description.
 func (transactionView) Schema(r huma.Registry) *huma.Schema {

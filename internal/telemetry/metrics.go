@@ -29,6 +29,9 @@ type Metrics struct {
 	commitBatch  prometheus.Histogram
 	commit       prometheus.Histogram
 	attempts     *prometheus.CounterVec
+	eventsSent   prometheus.Counter
+	streamsEnded *prometheus.CounterVec
+	deliveries   *prometheus.HistogramVec
 }
 
 // latencyBuckets begin at a cached read and end where a request gives up.
@@ -53,7 +56,7 @@ func NewMetrics(version string) *Metrics {
 		}),
 		transactions: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "rbcs_transactions_total",
-			Help: "Answers to submitted transactions. outcome is posted, rejected, replayed or error; code says why.",
+			Help: "Answers to submitted transactions. outcome is posted, held, rejected, replayed, previewed or error; code says why.",
 		}, []string{"outcome", "code"}),
 		requestBatch: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "rbcs_request_batch_size", Help: "Transactions in one batch request.", Buckets: batchBuckets,
@@ -67,6 +70,15 @@ func NewMetrics(version string) *Metrics {
 		attempts: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "rbcs_commit_attempts_total", Help: "Attempts to commit a batch. code is empty where it succeeded.",
 		}, []string{"code"}),
+		eventsSent: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "rbcs_events_sent_total", Help: "Decisions sent to the readers of event streams.",
+		}),
+		streamsEnded: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "rbcs_event_streams_ended_total", Help: "Event streams that ended. code is empty where the reader went away.",
+		}, []string{"code"}),
+		deliveries: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "rbcs_webhook_delivery_duration_seconds", Help: "Time of one attempt to deliver to a webhook.", Buckets: latencyBuckets,
+		}, []string{"outcome"}),
 	}
 	build := prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "rbcs_build_info", Help: "Always 1; the labels say what runs.",
@@ -75,7 +87,7 @@ func NewMetrics(version string) *Metrics {
 	build.Set(1)
 	m.posted = m.transactions.WithLabelValues(string(rbcs.Posted), "")
 	m.registry.MustRegister(m.requests, m.latency, m.inFlight, m.transactions, m.requestBatch, m.commitBatch,
-		m.commit, m.attempts, build,
+		m.commit, m.attempts, m.eventsSent, m.streamsEnded, m.deliveries, build,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -125,4 +137,26 @@ func (m *Metrics) Commit(size int, d time.Duration, code rbcs.Code) {
 	m.commitBatch.Observe(float64(size))
 	m.commit.Observe(d.Seconds())
 	m.attempts.WithLabelValues(string(code)).Inc()
+}
+
+// EventsSent counts decisions that were sent to the reader of an event stream.
+func (m *Metrics) EventsSent(n int) {
+	if m != nil {
+		m.eventsSent.Add(float64(n))
+	}
+}
+
+// StreamEnded counts an event stream that ended; code says why, "" where its reader went away.
+func (m *Metrics) StreamEnded(code rbcs.Code) {
+	if m != nil {
+		m.streamsEnded.WithLabelValues(string(code)).Inc()
+	}
+}
+
+// Delivery counts one attempt to deliver to a webhook. outcome is one of few
+// words; it must not come from a receiver.
+func (m *Metrics) Delivery(outcome string, d time.Duration) {
+	if m != nil {
+		m.deliveries.WithLabelValues(outcome).Observe(d.Seconds())
+	}
 }

@@ -20,6 +20,16 @@ func failure(code rbcs.Code) outcome { return outcome{"error", string(code)} }
 // Result counts the answer to one transaction.
 func (m *Metrics) Result(r *rbcs.Result) { m.count(outcomeOf(r), 1) }
 
+// Previewed counts the answer to one transaction that was only previewed.
+func (m *Metrics) Previewed(r *rbcs.Result) { m.count(preview(r), 1) }
+
+func preview(r *rbcs.Result) outcome {
+	if r.Err != nil {
+		return failure(r.Err.Code)
+	}
+	return outcome{"previewed", string(r.Code)}
+}
+
 // Failed counts n transactions that one error befell.
 func (m *Metrics) Failed(code rbcs.Code, n int) { m.count(failure(code), n) }
 
@@ -52,6 +62,9 @@ func (t *Tally) Result(r *rbcs.Result) {
 	}
 	t.add(outcomeOf(r))
 }
+
+// Previewed counts the answer to one transaction that was only previewed.
+func (t *Tally) Previewed(r *rbcs.Result) { t.add(preview(r)) }
 
 // Failed counts a transaction that an error befell.
 func (t *Tally) Failed(code rbcs.Code) { t.add(failure(code)) }
