@@ -22,6 +22,7 @@ var mayImport = map[string][]string{
 	"client":            {"."},
 	"internal/posting":  {"."},
 	"internal/engine":   {"."},
+	"internal/expiry":   {"."},
 	"internal/redis":    {"."},
 	"internal/postgres": {".", "internal/posting"},
 	"internal/sqlite":   {".", "internal/posting"},
