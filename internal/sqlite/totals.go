@@ -10,18 +10,27 @@ import (
 	"rbcs"
 )
 
-const selectBalances = `SELECT currency, decimals, balance, held FROM accounts WHERE number >= ?1 AND number < ?2`
+// Sums over a prefix read its part of the index of numbers, and those over all
+// accounts the whole table in its own order.
+const (
+	selectAllBalances = "SELECT currency, decimals, balance, held FROM accounts"
+	selectBalances    = selectAllBalances + " WHERE number >= ?1 AND number < ?2"
+)
 
 // Totals implements [rbcs.Store]. What was acknowledged before AsOf is in it.
 func (s *Store) Totals(ctx context.Context, prefix string) ([]rbcs.Total, error) {
 	var totals []rbcs.Total
 	err := s.withRead(ctx, func(c *conn) error {
 		now := s.clock()
-		query, err := c.stmt(selectBalances)
+		sql, args := selectAllBalances, []any(nil)
+		if prefix != "" {
+			sql, args = selectBalances, []any{prefix, prefix + behindAll}
+		}
+		query, err := c.stmt(sql)
 		if err != nil {
 			return err
 		}
-		query.bind(prefix, prefix+behindAll)
+		query.bind(args...)
 		sums := map[rbcs.Currency]*sum{}
 		for query.next() {
 			currency := rbcs.Currency{Code: query.wordAt(0), Decimals: int(query.intAt(1))}

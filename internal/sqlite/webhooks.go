@@ -17,7 +17,8 @@ const webhookColumns = `id, url, secret, account, prefix, created_at, created_by
 
 const (
 	insertWebhook = "INSERT INTO webhooks (" + webhookColumns + `)
-		SELECT ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ? WHERE (SELECT count(*) FROM webhooks) < ? RETURNING ` + webhookColumns
+		SELECT ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ? WHERE (SELECT count(*) FROM webhooks) < ?
+		ON CONFLICT DO NOTHING RETURNING ` + webhookColumns
 	selectWebhook  = "SELECT " + webhookColumns + " FROM webhooks WHERE id = ?"
 	selectWebhooks = "SELECT " + webhookColumns + " FROM webhooks ORDER BY id"
 	updateWebhook  = `UPDATE webhooks SET url = ?2, cursor = ?3, failing_since = ?4, failures = ?5, last_error = ?6,
@@ -80,16 +81,20 @@ func noWebhook(id string) error { return rbcs.Errorf(rbcs.NotFound, "there is no
 
 // CreateWebhook implements [rbcs.WebhookStore]. It gives an ID where w has none.
 func (s *Store) CreateWebhook(ctx context.Context, w rbcs.Webhook) (rbcs.Webhook, error) {
+	w.ID = cmp.Or(w.ID, rand.Text())
 	var created rbcs.Webhook
 	err := s.withWrite(ctx, func(c *writer, now time.Time) error {
 		list, err := c.webhooks(insertWebhook,
-			cmp.Or(w.ID, rand.Text()), w.URL, w.Secret, textValue(w.Account), textValue(w.Prefix), micros(now), textValue(w.CreatedBy),
+			w.ID, w.URL, w.Secret, textValue(w.Account), textValue(w.Prefix), micros(now), textValue(w.CreatedBy),
 			w.Cursor, timeValue(w.FailingSince), w.Failures, textValue(w.LastError), timeValue(w.NextAt), boolValue(w.Paused),
 			rbcs.MaxWebhooks)
 		if err != nil {
 			return err
 		}
 		if len(list) == 0 {
+			if _, err := c.webhook(w.ID); rbcs.CodeOf(err) != rbcs.NotFound {
+				return cmp.Or(err, error(rbcs.Errorf(rbcs.IDConflict, "there is a webhook %s already", w.ID)))
+			}
 			return rbcs.Errorf(rbcs.InvalidRequest, "there are %d webhooks, and no more are allowed; delete one first", rbcs.MaxWebhooks)
 		}
 		created = list[0]

@@ -40,6 +40,9 @@ func TestWebhooks(t *testing.T) {
 		t.Errorf("%+v, %v", list, err)
 	}
 
+	_, err := s.CreateWebhook(t.Context(), rbcs.Webhook{ID: "b"})
+	wantError(t, err, rbcs.IDConflict, "webhook b already")
+
 	full.URL = "https://example.com/new"
 	if w, err := s.UpdateWebhook(t.Context(), "b", rbcs.WebhookChange{URL: &full.URL}); err != nil || w != full {
 		t.Errorf("%+v, %v", w, err)
@@ -56,7 +59,7 @@ func TestWebhooks(t *testing.T) {
 	if err := s.DeleteWebhook(t.Context(), "b"); err != nil {
 		t.Fatal(err)
 	}
-	_, err := s.Webhook(t.Context(), "b")
+	_, err = s.Webhook(t.Context(), "b")
 	wantError(t, err, rbcs.NotFound, "no webhook b")
 	_, err = s.UpdateWebhook(t.Context(), "b", rbcs.WebhookChange{})
 	wantError(t, err, rbcs.NotFound, "no webhook b")
