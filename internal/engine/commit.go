@@ -110,10 +110,18 @@ func (e *Engine) attempt(effort *effort, txs []*rbcs.Transaction, number int) (r
 		doubt = known.Code == rbcs.OutcomeUnknown
 	}
 	if err == nil {
-		e.cfg.Committed()
+		e.cfg.Committed(latest(results))
 	}
 	e.cfg.Observe(Commit{Size: len(txs), Attempt: number, Duration: time.Since(begin), Code: rbcs.CodeOf(err)})
 	return results, doubt, err
+}
+
+// latest returns the largest sequence of results.
+func latest(results []rbcs.Result) (sequence int64) {
+	for i := range results {
+		sequence = max(sequence, results[i].Sequence)
+	}
+	return sequence
 }
 
 // call calls a method of the store and makes an error of a panic.

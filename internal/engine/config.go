@@ -30,8 +30,9 @@ type Config struct {
 	Observe func(Commit)
 
 	// Committed is called after every successful commit and before it is
-	// acknowledged, to wake those who follow the log. It has Observe's duties.
-	Committed func()
+	// acknowledged, with the largest sequence in it, to wake those who follow the
+	// log. It has Observe's duties.
+	Committed func(sequence int64)
 
 	Logger *slog.Logger // nil for slog.Default()
 }
@@ -59,7 +60,7 @@ func (c Config) withDefaults() Config {
 		c.Observe = func(Commit) {}
 	}
 	if c.Committed == nil {
-		c.Committed = func() {}
+		c.Committed = func(int64) {}
 	}
 	if c.Logger == nil {
 		c.Logger = slog.Default()

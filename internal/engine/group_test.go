@@ -148,14 +148,14 @@ func TestCommittedIsCalledAfterEachCommit(t *testing.T) {
 		store := &fakeStore{script: func(call int, _ []*rbcs.Transaction) fault {
 			return []fault{none, refused, none, lostAfter, none, none}[call-1]
 		}}
-		commits, answered := 0, 0
-		e := newEngine(t, store, engine.Config{MaxBatch: 2, Logger: quiet, Committed: func() { commits++ }})
+		commits, answered, last := 0, 0, int64(0)
+		e := newEngine(t, store, engine.Config{MaxBatch: 2, Logger: quiet, Committed: func(sequence int64) { commits, last = commits+1, sequence }})
 		for i := range 4 {
 			s := submit(t.Context(), e, series(fmt.Sprint(i, "."), 2)...)
 			<-s.returned
 			s.want(t, "")
-			if answered++; commits != answered {
-				t.Errorf("%d calls after %d commits were acknowledged", commits, answered)
+			if answered++; commits != answered || last != s.results[len(s.results)-1].Sequence {
+				t.Errorf("%d calls, the last with the sequence %d, after %d commits were acknowledged", commits, last, answered)
 			}
 		}
 		stop(t, e)
