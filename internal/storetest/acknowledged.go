@@ -57,7 +57,7 @@ func CheckAcknowledged(ctx context.Context, store audit.Dumper, acknowledged []r
 		}
 		delete(told, key)
 		for _, t := range conflicts[key.id] {
-			if modelConflicts(t, &r.Transaction) == nil {
+			if modelConflicts(t, r) == nil {
 				fault("transaction %q was answered with a conflict, but is recorded with that content", key.id)
 			}
 		}

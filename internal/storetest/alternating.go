@@ -46,16 +46,60 @@ func (s *alternating) BalanceAt(ctx context.Context, number string, at time.Time
 	return s.next().BalanceAt(ctx, number, at)
 }
 
-func (s *alternating) Transaction(ctx context.Context, id string) (rbcs.Result, error) {
+func (s *alternating) Transaction(ctx context.Context, id string) (rbcs.Record, error) {
 	return s.next().Transaction(ctx, id)
 }
 
-func (s *alternating) Transactions(ctx context.Context, q rbcs.TransactionQuery) ([]rbcs.Result, error) {
+func (s *alternating) Transactions(ctx context.Context, q rbcs.TransactionQuery) ([]rbcs.Record, error) {
 	return s.next().Transactions(ctx, q)
 }
 
 func (s *alternating) History(ctx context.Context, q rbcs.HistoryQuery) ([]rbcs.Entry, error) {
 	return s.next().History(ctx, q)
+}
+
+func (s *alternating) Preview(ctx context.Context, batch []*rbcs.Transaction) ([]rbcs.Result, error) {
+	return s.next().Preview(ctx, batch)
+}
+
+func (s *alternating) Totals(ctx context.Context, prefix string) ([]rbcs.Total, error) {
+	return s.next().Totals(ctx, prefix)
+}
+
+func (s *alternating) DueHolds(ctx context.Context, limit int) ([]rbcs.Transaction, error) {
+	return s.next().DueHolds(ctx, limit)
+}
+
+func (s *alternating) Log(ctx context.Context, after int64, limit int) (rbcs.LogPage, error) {
+	return s.next().Log(ctx, after, limit)
+}
+
+func (s *alternating) CreateWebhook(ctx context.Context, w rbcs.Webhook) (rbcs.Webhook, error) {
+	return s.next().CreateWebhook(ctx, w)
+}
+
+func (s *alternating) Webhook(ctx context.Context, id string) (rbcs.Webhook, error) {
+	return s.next().Webhook(ctx, id)
+}
+
+func (s *alternating) Webhooks(ctx context.Context) ([]rbcs.Webhook, error) {
+	return s.next().Webhooks(ctx)
+}
+
+func (s *alternating) UpdateWebhook(ctx context.Context, id string, change rbcs.WebhookChange) (rbcs.Webhook, error) {
+	return s.next().UpdateWebhook(ctx, id, change)
+}
+
+func (s *alternating) DeleteWebhook(ctx context.Context, id string) error {
+	return s.next().DeleteWebhook(ctx, id)
+}
+
+func (s *alternating) ClaimWebhooks(ctx context.Context, instance string, lease time.Duration) ([]rbcs.Webhook, error) {
+	return s.next().ClaimWebhooks(ctx, instance, lease)
+}
+
+func (s *alternating) DeliveredWebhook(ctx context.Context, instance string, w rbcs.Webhook, from int64) (bool, error) {
+	return s.next().DeliveredWebhook(ctx, instance, w, from)
 }
 
 func (s *alternating) Dump(ctx context.Context, decision func(*rbcs.Result) error, account func(*rbcs.Account) error) error {

@@ -36,8 +36,7 @@ func testPosted(e *env) {
 	if r.Replayed || r.Sequence < 1 || r.CommittedAt.Year() < 2000 || r.CommittedAt.Nanosecond()%1000 != 0 {
 		e.t.Errorf("replayed %v, sequence %d, committed at %v", r.Replayed, r.Sequence, r.CommittedAt)
 	}
-	stored, err := e.store.Transaction(e.ctx, t.ID)
-	e.must(err)
+	stored := e.recorded(t.ID).Result
 	e.same(stored, want)
 	source, destination := e.get(bank), e.get(a)
 	for _, c := range []struct {
@@ -78,8 +77,7 @@ func (e *env) reject(t *rbcs.Transaction, code rbcs.Code) rbcs.Result {
 	if code != rbcs.InsufficientFunds && r.Shortfall != (rbcs.Shortfall{}) {
 		e.t.Errorf("%s: shortfall %+v with %s", t.ID, r.Shortfall, code)
 	}
-	stored, err := e.store.Transaction(e.ctx, t.ID)
-	e.must(err)
+	stored := e.recorded(t.ID).Result
 	e.same(stored, r)
 	again := e.one(t)
 	e.same(again, r)

@@ -35,6 +35,8 @@ func compareResults(got, want *rbcs.Result) differences {
 	differ(&d, "status", got.Status, want.Status)
 	differ(&d, "code", got.Code, want.Code)
 	differ(&d, "shortfall", got.Shortfall, want.Shortfall)
+	differ(&d, "settled_by", got.SettledBy, want.SettledBy)
+	differ(&d, "remainder", got.Remainder, want.Remainder)
 	differ(&d, "sequence", got.Sequence, want.Sequence)
 	differ(&d, "source", got.Source, want.Source)
 	differ(&d, "destination", got.Destination, want.Destination)
@@ -44,6 +46,34 @@ func compareResults(got, want *rbcs.Result) differences {
 	differ(&d, "error fields", fmt.Sprint(pointers(got.Err)), fmt.Sprint(pointers(want.Err)))
 	d.time("committed_at", got.CommittedAt, want.CommittedAt)
 	return d
+}
+
+// compareRecords compares two decisions as they stand now.
+func compareRecords(got, want *rbcs.Record) differences {
+	d := compareResults(&got.Result, &want.Result)
+	differ(&d, "current", got.Current, want.Current)
+	differ(&d, "closed_by", got.ClosedBy, want.ClosedBy)
+	differ(&d, "taken_back", got.TakenBack, want.TakenBack)
+	return d
+}
+
+// entryOf is a decision as the history of one of its accounts has it.
+func entryOf(r *rbcs.Result, number string) rbcs.Entry {
+	e := rbcs.Entry{Result: *r, Credit: r.Transaction.Destination == number, State: r.Source}
+	if e.Credit {
+		e.State = r.Destination
+	}
+	if r.Destination.Version > 0 { // else only held has changed
+		if e.Change = r.Transaction.Amount.Units; !e.Credit {
+			e.Change = e.Change.Neg()
+		}
+	}
+	return e
+}
+
+// changed reports whether a decision changed an account.
+func changed(r *rbcs.Result, number string) bool {
+	return r.Transaction.Source == number && r.Source.Version > 0 || r.Transaction.Destination == number && r.Destination.Version > 0
 }
 
 // errorOf avoids an error that is not nil but holds a nil *rbcs.Error.
@@ -64,6 +94,7 @@ func compareTransactions(got, want *rbcs.Transaction) (d differences) {
 	differ(&d, "original", got.Original, want.Original)
 	differ(&d, "description", got.Description, want.Description)
 	differ(&d, "metadata", got.Metadata, want.Metadata)
+	differ(&d, "group", got.Group, want.Group)
 	differ(&d, "actor", got.Actor, want.Actor)
 	d.time("timestamp", got.Timestamp, want.Timestamp)
 	d.time("expires_at", got.ExpiresAt, want.ExpiresAt)
@@ -83,6 +114,18 @@ func compareAccounts(got, want *rbcs.Account) (d differences) {
 	differ(&d, "metadata", got.Metadata, want.Metadata)
 	d.time("created_at", got.CreatedAt, want.CreatedAt)
 	d.time("updated_at", got.UpdatedAt, want.UpdatedAt)
+	return d
+}
+
+// compareTotals compares sums by currency.
+func compareTotals(got []rbcs.Total, want []modelTotal) (d differences) {
+	differ(&d, "number of totals", len(got), len(want))
+	for i := range min(len(got), len(want)) {
+		differ(&d, "currency", got[i].Currency, want[i].currency)
+		differ(&d, "accounts", got[i].Accounts, want[i].accounts)
+		differ(&d, "balance", toBig(got[i].Balance).String(), want[i].balance.String())
+		differ(&d, "held", toBig(got[i].Held).String(), want[i].held.String())
+	}
 	return d
 }
 

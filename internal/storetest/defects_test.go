@@ -65,7 +65,10 @@ var defects = map[string]struct {
 		return &committing{memory: m, commit: func(batch []*rbcs.Transaction, commit commitFunc) ([]rbcs.Result, error) {
 			results, err := commit(batch)
 			if n := len(m.log); n%20 == 0 && n > 0 {
-				m.log[n-1].Transaction.ID += " lost"
+				r := m.log[n-1]
+				delete(m.recorded, r.Transaction.ID)
+				r.Transaction.ID += " lost"
+				m.recorded[r.Transaction.ID] = r
 			}
 			return results, err
 		}}
@@ -74,6 +77,7 @@ var defects = map[string]struct {
 		return &committing{memory: m, commit: func(batch []*rbcs.Transaction, commit commitFunc) ([]rbcs.Result, error) {
 			results, err := commit(batch)
 			for n := len(m.log); n > 0 && m.log[n-1].Status == rbcs.Rejected; n-- {
+				delete(m.recorded, m.log[n-1].Transaction.ID)
 				m.log = m.log[:n-1]
 			}
 			return results, err

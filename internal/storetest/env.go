@@ -138,6 +138,14 @@ func (e *env) get(number string) rbcs.Account {
 	return a
 }
 
+// recorded returns what is stored under an ID.
+func (e *env) recorded(id string) rbcs.Record {
+	e.t.Helper()
+	r, err := e.store.Transaction(e.ctx, id)
+	e.must(err)
+	return r
+}
+
 // update changes an account.
 func (e *env) update(number string, change rbcs.AccountChange) rbcs.Account {
 	e.t.Helper()
@@ -156,6 +164,37 @@ func (e *env) transfer(id, source, destination, amount string) *rbcs.Transaction
 		ID: e.name + "/" + id, Type: rbcs.Transfer, Source: source, Destination: destination,
 		Amount: decimal(amount), Timestamp: eventTime, Actor: "tester",
 	}
+}
+
+// hold returns a hold like a transfer.
+func (e *env) hold(id, source, destination, amount string) *rbcs.Transaction {
+	t := e.transfer(id, source, destination, amount)
+	t.Type = rbcs.Hold
+	return t
+}
+
+// settle returns a capture, release, expiry or reversal of an original as who
+// has looked that up would submit it; amount "" is all that is left.
+func (e *env) settle(kind rbcs.Type, id string, original *rbcs.Transaction, amount string) *rbcs.Transaction {
+	t := &rbcs.Transaction{
+		ID: e.name + "/" + id, Type: kind, Original: original.ID, Source: original.Source, Destination: original.Destination, Actor: "tester",
+	}
+	if kind == rbcs.Reversal {
+		t.Source, t.Destination = t.Destination, t.Source
+	}
+	if amount != "" {
+		t.Amount = decimal(amount)
+	}
+	return t
+}
+
+// grouped makes transactions the members of an atomic group.
+func grouped(members ...*rbcs.Transaction) []*rbcs.Transaction {
+	id := rbcs.GroupID(members)
+	for i, t := range members {
+		t.Group = rbcs.Group{ID: id, Position: i, Size: len(members)}
+	}
+	return members
 }
 
 // in returns the transaction with a currency, as a client's would be after its check.

@@ -107,8 +107,7 @@ func testIDs(e *env) {
 		if r.Status != rbcs.Posted || r.Replayed {
 			e.t.Errorf("ID %q: %+v", batch[i].ID, r)
 		}
-		stored, err := e.store.Transaction(e.ctx, batch[i].ID)
-		e.must(err)
+		stored := e.recorded(batch[i].ID).Result
 		e.same(stored, r)
 	}
 	for i, r := range e.commit(batch...) {
@@ -161,8 +160,7 @@ func (e *env) roundTrip(batch []*rbcs.Transaction) {
 		if d := compareTransactions(&results[i].Transaction, t); d != nil || results[i].Status != rbcs.Posted {
 			e.t.Errorf("committed: %+v", results[i])
 		}
-		stored, err := e.store.Transaction(e.ctx, t.ID)
-		e.must(err)
+		stored := e.recorded(t.ID).Result
 		e.same(stored, results[i])
 		e.same(again[i], results[i])
 		if !again[i].Replayed {

@@ -4,6 +4,7 @@ import (
 	"flag"
 	"fmt"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -26,18 +27,20 @@ func testMachine(t *testing.T, open func(t *testing.T) rbcs.Store) {
 	defer setFlag("rapid.checks", machineChecks)()
 	defer setFlag("rapid.steps", machineSteps)()
 	e := begin(t, open)
-	var runs atomic.Int64
+	var runs, logged atomic.Int64
 	rapid.Check(t, func(rt *rapid.T) {
 		m := &machine{T: rt, e: e, model: newModel(), run: fmt.Sprintf("r%d:", runs.Add(1))}
 		m.create(rt)
 		rt.Repeat(map[string]func(*rapid.T){
 			"commit":       m.commit,
-			"commit again": m.commit, // twice as often as the others
+			"commit again": m.commit, // more often than the others
+			"commit more":  m.commit,
+			"preview":      m.preview,
 			"create":       m.create,
 			"update":       m.update,
 			"read":         m.read,
 		})
-		m.finish()
+		m.finish(&logged)
 	})
 	e.audit()
 }
@@ -65,8 +68,9 @@ type machine struct {
 	*rapid.T
 	e         *env
 	model     *model
-	run       string // begins the accounts and IDs of this run
-	submitted []*rbcs.Transaction
+	run       string                // begins the accounts and IDs of this run
+	submitted [][]*rbcs.Transaction // single ones, and whole atomic groups
+	count     int                   // of IDs
 }
 
 // numbers are few, so that they collide; "nobody" is never created.
@@ -160,23 +164,41 @@ func (m *machine) update(t *rapid.T) {
 	}
 }
 
-// commit submits a batch: new transactions, and submitted ones as they were or changed.
-func (m *machine) commit(t *rapid.T) {
-	batch := make([]*rbcs.Transaction, rapid.IntRange(1, 12).Draw(t, "size"))
-	for i := range batch {
-		batch[i] = m.transaction(t)
+// batch draws new transactions and groups, and submitted ones as they were or changed.
+func (m *machine) batch(t *rapid.T) (batch []*rbcs.Transaction) {
+	for range rapid.IntRange(1, 10).Draw(t, "size") {
+		batch = append(batch, m.unit(t)...)
 	}
+	return batch
+}
+
+func (m *machine) commit(t *rapid.T) {
+	batch := m.batch(t)
 	got, _, err := submit(m.e.ctx, m.e.store, batch)
 	m.must(err)
 	m.agree(m.model.commit(batch, got))
+}
+
+// preview asks what would become of a batch; nothing must.
+func (m *machine) preview(t *rapid.T) {
+	batch := m.batch(t)
+	got, err := m.e.store.Preview(m.e.ctx, batch)
+	m.must(err)
+	if len(got) != len(batch) {
+		m.Fatalf("%d previews of a batch of %d", len(got), len(batch))
+	}
+	dry := m.model.clone()
+	dry.preview = true
+	m.agree(dry.commit(batch, got))
 }
 
 // read compares one account and one transaction with the model's.
 func (m *machine) read(t *rapid.T) {
 	m.account(m.number(t, "number"))
 	if len(m.submitted) > 0 {
-		m.decision(choice(t, "which", m.submitted...).ID)
+		m.decision(choice(t, "which", m.submitted...)[0].ID)
 	}
+	m.totals()
 }
 
 func (m *machine) account(number string) {
@@ -194,7 +216,7 @@ func (m *machine) account(number string) {
 
 func (m *machine) decision(id string) {
 	got, err := m.e.store.Transaction(m.e.ctx, id)
-	want := m.model.recorded[id]
+	want := m.model.decided[id]
 	if want == nil {
 		if rbcs.CodeOf(err) != rbcs.NotFound {
 			m.Fatalf("transaction %s: %+v, %v; want it not found", id, got, err)
@@ -202,13 +224,28 @@ func (m *machine) decision(id string) {
 		return
 	}
 	m.must(err)
-	m.agree(compareResults(&got, want))
+	m.agree(compareRecords(&got, want.want()))
+}
+
+// totals compares the sums over the accounts of this run.
+func (m *machine) totals() {
+	got, err := m.e.store.Totals(m.e.ctx, m.run)
+	if !m.model.totalsFit() {
+		if rbcs.CodeOf(err) != rbcs.InvalidRequest {
+			m.Fatalf("the totals have too many digits: %+v, %v", got, err)
+		}
+		return
+	}
+	m.must(err)
+	m.agree(compareTotals(got, m.model.totals()))
 }
 
 // finish compares all that can be read with the model.
-func (m *machine) finish() {
-	for _, s := range m.submitted {
-		m.decision(s.ID)
+func (m *machine) finish(logged *atomic.Int64) {
+	for _, unit := range m.submitted {
+		for _, s := range unit {
+			m.decision(s.ID)
+		}
 	}
 	list, err := m.e.store.Accounts(m.e.ctx, rbcs.AccountQuery{Prefix: m.run, Limit: 100})
 	m.must(err)
@@ -224,6 +261,47 @@ func (m *machine) finish() {
 		m.changes(m.model.accounts[number])
 		m.decisions(number)
 	}
+	m.totals()
+	m.log(logged)
+	m.due()
+}
+
+// log compares what this run has added to the log.
+func (m *machine) log(logged *atomic.Int64) {
+	want := m.model.records()
+	if len(want) == 0 {
+		return
+	}
+	slices.Reverse(want)
+	got, err := readLog(m.e.ctx, m.e.store, logged.Load(), want[len(want)-1].Sequence, 7)
+	m.must(err)
+	logged.Store(want[len(want)-1].Sequence)
+	if len(got) != len(want) {
+		m.Fatalf("the log has %d decisions more, want %d", len(got), len(want))
+	}
+	for i := range got {
+		m.agree(compareResults(&got[i], &want[i].Result))
+	}
+}
+
+// due compares which holds are due.
+func (m *machine) due() {
+	got, err := m.e.store.DueHolds(m.e.ctx, 1_000_000)
+	m.must(err)
+	got = slices.DeleteFunc(got, func(t rbcs.Transaction) bool { return !strings.HasPrefix(t.ID, m.run) })
+	want := m.model.due(time.Now())
+	if len(got) != len(want) {
+		m.Fatalf("%d holds are due, want %d", len(got), len(want))
+	}
+	for i := range got {
+		m.agree(compareTransactions(&got[i], &m.model.decided[got[i].ID].Transaction))
+		if i > 0 && got[i].ExpiresAt.Before(got[i-1].ExpiresAt) {
+			m.Fatalf("a hold that was due at %v is listed before one of %v", got[i-1].ExpiresAt, got[i].ExpiresAt)
+		}
+		if !slices.Contains(want, got[i].ID) {
+			m.Fatalf("the hold %s is listed as due", got[i].ID)
+		}
+	}
 }
 
 // changes compares an account's history, and its balance at each moment of it.
@@ -235,7 +313,11 @@ func (m *machine) changes(a *modelAccount) {
 		m.Fatalf("account %s: %d entries, want %d", number, len(entries), len(a.changes))
 	}
 	for i, entry := range entries {
-		m.agree(compareResults(&entry.Result, &a.changes[i]))
+		want := entryOf(&a.changes[i], number)
+		m.agree(compareResults(&entry.Result, &want.Result))
+		if entry.Credit != want.Credit || entry.Change != want.Change || entry.State != want.State {
+			m.Fatalf("account %s: entry %d is %+v, want %+v", number, i, entry, want)
+		}
 		for _, at := range []time.Time{entry.Result.CommittedAt, entry.Result.CommittedAt.Add(-time.Microsecond)} {
 			got, err := m.e.store.BalanceAt(m.e.ctx, number, at)
 			m.must(err)
@@ -246,21 +328,20 @@ func (m *machine) changes(a *modelAccount) {
 	}
 }
 
-// decisions compares the list of what named an account.
+// decisions compares the list of what named an account, and the part of it that
+// has one status.
 func (m *machine) decisions(number string) {
-	var want []*rbcs.Result
-	for _, r := range m.model.recorded {
-		if r.Transaction.Source == number || r.Transaction.Destination == number {
-			want = append(want, r)
+	all := m.model.records()
+	q := rbcs.TransactionQuery{Account: number, Limit: len(all) + 1}
+	for _, q.Status = range []rbcs.Status{"", choice(m.T, "status", rbcs.Posted, rbcs.Holding, rbcs.Captured, rbcs.Released, rbcs.Expired, rbcs.Reversed, rbcs.Rejected)} {
+		want := slices.DeleteFunc(slices.Clone(all), func(r rbcs.Record) bool { return !selected(&q, &r) })
+		got, err := m.e.store.Transactions(m.e.ctx, q)
+		m.must(err)
+		if len(got) != len(want) {
+			m.Fatalf("account %s: %d decisions that are %q, want %d", number, len(got), q.Status, len(want))
 		}
-	}
-	slices.SortFunc(want, func(a, b *rbcs.Result) int { return int(b.Sequence - a.Sequence) })
-	got, err := m.e.store.Transactions(m.e.ctx, rbcs.TransactionQuery{Account: number, Limit: len(want) + 1})
-	m.must(err)
-	if len(got) != len(want) {
-		m.Fatalf("account %s: %d decisions, want %d", number, len(got), len(want))
-	}
-	for i := range got {
-		m.agree(compareResults(&got[i], want[i]))
+		for i := range got {
+			m.agree(compareRecords(&got[i], &want[i]))
+		}
 	}
 }

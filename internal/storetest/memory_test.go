@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"maps"
+	"math/big"
 	"slices"
 	"strings"
 	"sync"
@@ -19,12 +20,18 @@ import (
 type memory struct {
 	mu         sync.Mutex
 	accounts   map[string]*posting.Account
-	log        []rbcs.Result // the decision with sequence n is at n−1
+	log        []*rbcs.Result          // the decision with sequence n is at n−1
+	recorded   map[string]*rbcs.Result // the same by ID
+	references map[string]posting.Reference
 	currencies map[string]rbcs.Currency
+	webhooks   map[string]*claimed
 }
 
 func newMemory() *memory {
-	return &memory{accounts: map[string]*posting.Account{}, currencies: map[string]rbcs.Currency{}}
+	return &memory{
+		accounts: map[string]*posting.Account{}, recorded: map[string]*rbcs.Result{}, references: map[string]posting.Reference{},
+		currencies: map[string]rbcs.Currency{}, webhooks: map[string]*claimed{},
+	}
 }
 
 func now() time.Time { return time.Now().UTC().Truncate(time.Microsecond) }
@@ -43,23 +50,41 @@ func (m *memory) Commit(ctx context.Context, batch []*rbcs.Transaction) ([]rbcs.
 		return nil, err
 	}
 	defer leave()
-	b := posting.Batch{Now: now(), Accounts: m.accounts, Recorded: map[string]*rbcs.Result{}, Transactions: batch}
-	for i := range m.log {
-		b.Recorded[m.log[i].Transaction.ID] = &m.log[i]
-	}
+	b := posting.Batch{Now: now(), Accounts: m.accounts, Recorded: m.recorded, References: m.references, Transactions: batch}
+	decisions := b.Decide()
 	results := make([]rbcs.Result, len(batch))
-	recorded := map[string]rbcs.Result{}
-	for i, d := range b.Decide() {
+	for i := range decisions {
+		d := &decisions[i]
 		if d.New() {
 			d.Sequence, d.Instance = int64(len(m.log))+1, "memory"
-			m.log = append(m.log, d.Result)
-			recorded[d.Transaction.ID] = d.Result
+			m.log = append(m.log, new(d.Result))
+			m.recorded[d.Transaction.ID] = m.log[len(m.log)-1]
 		}
 		results[i] = d.Result
-		if first, ok := recorded[d.Transaction.ID]; ok && d.Replayed {
-			results[i] = first // with its sequence
+		if d.Replayed { // with its sequence, where it stands twice in the batch
+			results[i] = *m.recorded[d.Transaction.ID]
 			results[i].Replayed = true
 		}
+	}
+	return results, nil
+}
+
+func (m *memory) Preview(ctx context.Context, batch []*rbcs.Transaction) ([]rbcs.Result, error) {
+	leave, err := m.enter(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
+	accounts := map[string]*posting.Account{}
+	for number, a := range m.accounts {
+		accounts[number] = new(*a)
+	}
+	b := posting.Batch{
+		Now: now(), Accounts: accounts, Recorded: maps.Clone(m.recorded), References: maps.Clone(m.references), Transactions: batch,
+	}
+	results := make([]rbcs.Result, len(batch))
+	for i, d := range b.Decide() {
+		results[i] = d.Result
 	}
 	return results, nil
 }
@@ -189,21 +214,33 @@ func (m *memory) BalanceAt(ctx context.Context, number string, at time.Time) (rb
 	return b, err
 }
 
-func (m *memory) Transaction(ctx context.Context, id string) (rbcs.Result, error) {
-	leave, err := m.enter(ctx)
-	if err != nil {
-		return rbcs.Result{}, err
+// record is a decision as it stands now.
+func (m *memory) record(r *rbcs.Result) rbcs.Record {
+	reference := m.references[r.Transaction.ID]
+	record := rbcs.Record{Result: *r, Current: r.Status, ClosedBy: reference.SettledBy, TakenBack: reference.Reversed}
+	if reference.SettledBy != "" {
+		record.Current = map[rbcs.Type]rbcs.Status{
+			rbcs.Capture: rbcs.Captured, rbcs.Release: rbcs.Released, rbcs.Expiry: rbcs.Expired,
+		}[m.recorded[reference.SettledBy].Transaction.Type]
+	} else if !reference.Reversed.IsZero() && reference.Reversed == r.Transaction.Amount.Units {
+		record.Current = rbcs.Reversed
 	}
-	defer leave()
-	for _, r := range m.log {
-		if r.Transaction.ID == id {
-			return r, nil
-		}
-	}
-	return rbcs.Result{}, rbcs.Errorf(rbcs.NotFound, "there is no transaction %s", id)
+	return record
 }
 
-func (m *memory) Transactions(ctx context.Context, q rbcs.TransactionQuery) (list []rbcs.Result, err error) {
+func (m *memory) Transaction(ctx context.Context, id string) (rbcs.Record, error) {
+	leave, err := m.enter(ctx)
+	if err != nil {
+		return rbcs.Record{}, err
+	}
+	defer leave()
+	if r := m.recorded[id]; r != nil {
+		return m.record(r), nil
+	}
+	return rbcs.Record{}, rbcs.Errorf(rbcs.NotFound, "there is no transaction %s", id)
+}
+
+func (m *memory) Transactions(ctx context.Context, q rbcs.TransactionQuery) (list []rbcs.Record, err error) {
 	leave, err := m.enter(ctx)
 	if err != nil {
 		return nil, err
@@ -211,11 +248,91 @@ func (m *memory) Transactions(ctx context.Context, q rbcs.TransactionQuery) (lis
 	defer leave()
 	for _, r := range slices.Backward(m.log) {
 		if len(list) < q.Limit && (q.Account == "" || q.Account == r.Transaction.Source || q.Account == r.Transaction.Destination) &&
-			(q.Status == "" || q.Status == r.Status) && within(r.CommittedAt, q.From, q.To) && (q.Before == 0 || r.Sequence < q.Before) {
-			list = append(list, r)
+			(q.Status == "" || q.Status == m.record(r).Current) && within(r.CommittedAt, q.From, q.To) && (q.Before == 0 || r.Sequence < q.Before) {
+			list = append(list, m.record(r))
 		}
 	}
 	return list, nil
+}
+
+func (m *memory) Totals(ctx context.Context, prefix string) (list []rbcs.Total, err error) {
+	leave, err := m.enter(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
+	type sums struct{ balance, held big.Int }
+	totals, wide := map[string]*rbcs.Total{}, map[string]*sums{}
+	for number, a := range m.accounts {
+		if !strings.HasPrefix(number, prefix) {
+			continue
+		}
+		code := a.Currency.Code
+		if totals[code] == nil {
+			totals[code], wide[code] = &rbcs.Total{Currency: a.Currency, AsOf: now()}, &sums{}
+		}
+		totals[code].Accounts++
+		add(&wide[code].balance, a.Balance)
+		add(&wide[code].held, a.Held)
+	}
+	for _, code := range slices.Sorted(maps.Keys(totals)) {
+		t := totals[code]
+		var fits1, fits2 bool
+		t.Balance, fits1 = narrow(&wide[code].balance)
+		t.Held, fits2 = narrow(&wide[code].held)
+		if !fits1 || !fits2 {
+			return nil, rbcs.Errorf(rbcs.InvalidRequest, "the sum in %s has more than 38 digits", code)
+		}
+		list = append(list, *t)
+	}
+	return list, nil
+}
+
+func add(sum *big.Int, a rbcs.Amount) {
+	n, _ := new(big.Int).SetString(a.String(), 10)
+	sum.Add(sum, n)
+}
+
+// narrow returns the number as an amount, and whether it is one.
+func narrow(n *big.Int) (rbcs.Amount, bool) {
+	d, err := rbcs.ParseDecimal(new(big.Int).Abs(n).String())
+	if n.Sign() < 0 {
+		d.Units = d.Units.Neg()
+	}
+	return d.Units, err == nil
+}
+
+func (m *memory) DueHolds(ctx context.Context, limit int) (list []rbcs.Transaction, err error) {
+	leave, err := m.enter(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
+	for _, r := range m.log {
+		end := r.Transaction.ExpiresAt
+		if m.record(r).Current == rbcs.Holding && !end.IsZero() && !end.After(now()) {
+			list = append(list, r.Transaction)
+		}
+	}
+	slices.SortStableFunc(list, func(a, b rbcs.Transaction) int { return a.ExpiresAt.Compare(b.ExpiresAt) })
+	return list[:min(len(list), limit)], nil
+}
+
+func (m *memory) Log(ctx context.Context, after int64, limit int) (page rbcs.LogPage, err error) {
+	leave, err := m.enter(ctx)
+	if err != nil {
+		return page, err
+	}
+	defer leave()
+	page.End = max(after, int64(len(m.log)))
+	for _, r := range m.log[min(max(after, 0), int64(len(m.log))):] {
+		if len(page.Results) == limit {
+			break
+		}
+		page.Results = append(page.Results, *r)
+		page.End = r.Sequence
+	}
+	return page, nil
 }
 
 func within(at, from, to time.Time) bool {
@@ -229,11 +346,16 @@ func (m *memory) History(ctx context.Context, q rbcs.HistoryQuery) (list []rbcs.
 	defer m.mu.Unlock()
 	m.mu.Lock()
 	for _, r := range m.log {
-		entry := rbcs.Entry{Result: r, Credit: r.Transaction.Destination == q.Account, Change: r.Transaction.Amount.Units, State: r.Destination}
-		if !entry.Credit {
-			entry.Change, entry.State = entry.Change.Neg(), r.Source
+		entry := rbcs.Entry{Result: *r, Credit: r.Transaction.Destination == q.Account, State: r.Source}
+		if entry.Credit {
+			entry.State = r.Destination
 		}
-		if r.Status == rbcs.Posted && (q.Account == r.Transaction.Source || entry.Credit) && within(r.CommittedAt, q.From, q.To) &&
+		if r.Destination.Version > 0 {
+			if entry.Change = r.Transaction.Amount.Units; !entry.Credit {
+				entry.Change = entry.Change.Neg()
+			}
+		}
+		if entry.Version > 0 && (q.Account == r.Transaction.Source || entry.Credit) && within(r.CommittedAt, q.From, q.To) &&
 			(q.After == 0 || q.Descending && entry.Version < q.After || !q.Descending && entry.Version > q.After) {
 			list = append(list, entry)
 		}
@@ -259,7 +381,7 @@ func (m *memory) Dump(ctx context.Context, decision func(*rbcs.Result) error, ac
 	}
 	leave()
 	for i := range log {
-		if err := decision(&log[i]); err != nil {
+		if err := decision(log[i]); err != nil {
 			return err
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"math/big"
 	"slices"
+	"strings"
 	"time"
 
 	"rbcs"
@@ -15,21 +16,33 @@ import (
 // arithmetic and comparisons of the domain: money is a big.Int.
 //
 // What only the database can know (sequence, times, instance) it takes from
-// the answers, and checks that it goes forward.
+// the answers, and checks that it goes forward. What is due is decided at the
+// time of the record.
 type model struct {
 	accounts map[string]*modelAccount
-	recorded map[string]*rbcs.Result // the first answer to each ID
-	sequence int64                   // the last
+	decided  map[string]*modelDecision
+	sequence int64       // the last
+	preview  bool        // the answers are previews: they have no sequence
+	faults   differences // found while a decision was taken over
 }
 
+// modelAccount is an account. Its numbers are replaced, never changed in place,
+// so that a copy of the struct keeps what was.
 type modelAccount struct {
-	account        rbcs.Account // number, currency, status, overdraft, metadata, times; its amounts are not used
-	received, sent *big.Int
-	changes        []rbcs.Result // those that were posted, in their order
+	account              rbcs.Account // number, currency, status, overdraft, metadata, times; its amounts are not used
+	received, sent, held *big.Int
+	changes              []rbcs.Result // the decisions that changed it, in their order
+}
+
+// modelDecision is the first answer to an ID, and what has become of it.
+type modelDecision struct {
+	rbcs.Result
+	closedBy *rbcs.Transaction // what settled the hold; nil while it is open
+	back     *big.Int          // the sum of the reversals
 }
 
 func newModel() *model {
-	return &model{accounts: map[string]*modelAccount{}, recorded: map[string]*rbcs.Result{}}
+	return &model{accounts: map[string]*modelAccount{}, decided: map[string]*modelDecision{}}
 }
 
 // limit is 10³⁸: every amount is nearer to zero.
@@ -58,171 +71,112 @@ func fromBig(n *big.Int) rbcs.Amount {
 
 func (a *modelAccount) balance() *big.Int { return minus(a.received, a.sent) }
 
-// state is the account's state after its last change; the model has no holds.
-func (a *modelAccount) state() rbcs.State {
-	return rbcs.State{Balance: fromBig(a.balance()), Version: int64(len(a.changes))}
+// available is what the account can spend before its overdraft.
+func (a *modelAccount) available() *big.Int { return minus(a.balance(), a.held) }
+
+// next is the account's state after one more change.
+func (a *modelAccount) next() rbcs.State {
+	return rbcs.State{Balance: fromBig(a.balance()), Held: fromBig(a.held), Version: int64(len(a.changes)) + 1}
 }
 
 // want is the account as it must be stored.
 func (a *modelAccount) want() *rbcs.Account {
 	w := a.account
-	w.Balance, w.Received, w.Sent, w.Version = fromBig(a.balance()), fromBig(a.received), fromBig(a.sent), int64(len(a.changes))
+	w.Balance, w.Received, w.Sent, w.Held = fromBig(a.balance()), fromBig(a.received), fromBig(a.sent), fromBig(a.held)
+	w.Version = int64(len(a.changes))
 	return &w
 }
 
-// commit judges the answers to a batch, and takes over what they decided.
-func (m *model) commit(batch []*rbcs.Transaction, got []rbcs.Result) (faults differences) {
-	for i, t := range batch {
-		g := &got[i]
-		want := m.decide(t, g)
-		d := compareResults(g, want)
-		differ(&d, "replayed", g.Replayed, want.Replayed)
-		if g.Err == nil && !g.Replayed {
-			if g.Sequence <= m.sequence {
-				d = append(d, fmt.Sprintf("sequence %d follows %d", g.Sequence, m.sequence))
-			}
-			m.sequence = g.Sequence
-			m.record(g, &d)
-		}
-		for _, text := range d {
-			faults = append(faults, fmt.Sprintf("transaction %d of the batch, %+v: %s", i, *t, text))
-		}
+// want is the decision as it must be stored.
+func (d *modelDecision) want() *rbcs.Record {
+	w := &rbcs.Record{Result: d.Result, Current: d.Status, TakenBack: fromBig(d.back)}
+	switch {
+	case d.closedBy != nil:
+		w.ClosedBy = d.closedBy.ID
+		w.Current = map[rbcs.Type]rbcs.Status{rbcs.Capture: rbcs.Captured, rbcs.Release: rbcs.Released, rbcs.Expiry: rbcs.Expired}[d.closedBy.Type]
+	case d.back.Sign() > 0 && d.back.Cmp(toBig(d.Transaction.Amount.Units)) == 0:
+		w.Current = rbcs.Reversed
 	}
-	return faults
-}
-
-// record takes a decision into the accounts' changes.
-func (m *model) record(g *rbcs.Result, d *differences) {
-	kept := *g
-	m.recorded[g.Transaction.ID] = &kept
-	if g.Status != rbcs.Posted {
-		return
-	}
-	for _, number := range []string{g.Transaction.Source, g.Transaction.Destination} {
-		a := m.accounts[number]
-		if a == nil {
-			continue // it is reported as a difference already
-		}
-		a.changes = append(a.changes, kept)
-		if g.CommittedAt.Before(a.account.UpdatedAt) {
-			*d = append(*d, fmt.Sprintf("account %s: committed at %v, before %v", number, g.CommittedAt, a.account.UpdatedAt))
-		}
-		a.account.UpdatedAt = g.CommittedAt
-	}
-}
-
-// decide returns the answer that a transaction must get, and moves the money.
-func (m *model) decide(t *rbcs.Transaction, g *rbcs.Result) *rbcs.Result {
-	if first, ok := m.recorded[t.ID]; ok {
-		if fields := modelConflicts(t, &first.Transaction); fields != nil {
-			return failure(t, rbcs.IDConflict, fields...)
-		}
-		again := *first
-		again.Replayed = true
-		return &again
-	}
-	w := &rbcs.Result{Transaction: *t, Status: rbcs.Rejected, Sequence: g.Sequence, CommittedAt: g.CommittedAt, Attempt: 1, Instance: g.Instance}
-	source, destination := m.accounts[t.Source], m.accounts[t.Destination]
-	units := toBig(t.Amount.Units)
-	if source != nil && t.Currency == "" {
-		currency := source.account.Currency
-		missing := currency.Decimals - int(t.Amount.Scale)
-		if missing < 0 {
-			return failure(t, rbcs.InvalidRequest, "/amount")
-		}
-		if units.Mul(units, power(missing)); !fits(units) {
-			return failure(t, rbcs.InvalidRequest, "/amount")
-		}
-		w.Transaction.Currency = currency.Code
-		w.Transaction.Amount = rbcs.Decimal{Units: fromBig(units), Scale: uint8(currency.Decimals)}
-	}
-	if w.Code = refusal(&w.Transaction, source, destination); w.Code != "" {
-		return w
-	}
-	if short := lacking(source, units); short != nil {
-		w.Code, w.Shortfall = rbcs.InsufficientFunds, *short
-		return w
-	}
-	sent, received := plus(source.sent, units), plus(destination.received, units)
-	if !fits(sent) || !fits(received) || !fits(minus(source.received, sent)) || !fits(minus(received, destination.sent)) {
-		w.Code = rbcs.Overflow
-		return w
-	}
-	source.sent, destination.received = sent, received
-	w.Status = rbcs.Posted
-	w.Source, w.Destination = source.state(), destination.state()
-	w.Source.Version++ // the change itself is taken over with the answer
-	w.Destination.Version++
 	return w
 }
 
-func power(n int) *big.Int { return new(big.Int).Exp(big.NewInt(10), big.NewInt(int64(n)), nil) }
-
-// refusal is the first reason against a transfer that its amount has no part in.
-func refusal(t *rbcs.Transaction, source, destination *modelAccount) rbcs.Code {
-	if t.Source == t.Destination {
-		return rbcs.SameAccount
+// commit judges the answers to a batch, whose atomic groups are whole, and
+// takes over what they decided.
+func (m *model) commit(batch []*rbcs.Transaction, got []rbcs.Result) differences {
+	m.faults = nil
+	for i := 0; i < len(batch); {
+		size := max(1, batch[i].Group.Size)
+		for k, want := range m.unit(batch[i:i+size], got[i:i+size]) {
+			m.judge(batch[i+k], &got[i+k], &want)
+		}
+		i += size
 	}
-	if source == nil || destination == nil {
-		return rbcs.AccountNotFound
-	}
-	statuses := []rbcs.AccountStatus{source.account.Status, destination.account.Status}
-	if slices.Contains(statuses, rbcs.Frozen) {
-		return rbcs.AccountFrozen
-	}
-	if slices.Contains(statuses, rbcs.Closed) {
-		return rbcs.AccountClosed
-	}
-	if c := source.account.Currency.Code; c != destination.account.Currency.Code || c != t.Currency {
-		return rbcs.CurrencyMismatch
-	}
-	return ""
+	return m.faults
 }
 
-// lacking is what is missing for a debit, nil where nothing is.
-func lacking(a *modelAccount, needed *big.Int) *rbcs.Shortfall {
-	allowed := toBig(a.account.Overdraft.Limit)
-	short := minus(needed, plus(a.balance(), allowed))
-	if a.account.Overdraft.Unlimited || short.Sign() <= 0 {
-		return nil
-	}
-	if !fits(short) {
-		short = minus(limit, big.NewInt(1))
-	}
-	return &rbcs.Shortfall{Available: fromBig(a.balance()), Overdraft: fromBig(allowed), Needed: fromBig(needed), Short: fromBig(short)}
-}
-
-func failure(t *rbcs.Transaction, code rbcs.Code, fields ...string) *rbcs.Result {
-	err := &rbcs.Error{Code: code}
-	for _, f := range fields {
-		err.Fields = append(err.Fields, rbcs.FieldError{Pointer: f})
-	}
-	return &rbcs.Result{Transaction: *t, Err: err}
-}
-
-// modelConflicts names the fields in which a submission differs from the record.
-func modelConflicts(t, recorded *rbcs.Transaction) (fields []string) {
-	value := func(d rbcs.Decimal) *big.Int {
-		return new(big.Int).Mul(toBig(d.Units), power(rbcs.MaxDecimals-int(d.Scale)))
-	}
-	for _, f := range []struct {
-		pointer string
-		same    bool
-	}{
-		{"/type", t.Type == recorded.Type},
-		{"/source", t.Source == recorded.Source},
-		{"/destination", t.Destination == recorded.Destination},
-		{"/amount", value(t.Amount).Cmp(value(recorded.Amount)) == 0},
-		{"/currency", t.Currency == "" || t.Currency == recorded.Currency},
-		{"/timestamp", t.Timestamp.UnixMicro() == recorded.Timestamp.UnixMicro()},
-		{"/description", t.Description == recorded.Description},
-		{"/metadata", t.Metadata == recorded.Metadata},
-	} {
-		if !f.same {
-			fields = append(fields, f.pointer)
+// judge compares an answer with what it must be.
+func (m *model) judge(t *rbcs.Transaction, g, want *rbcs.Result) {
+	if m.preview {
+		want.Sequence = 0
+		if want.Replayed {
+			want.Sequence = g.Sequence // whether a replay tells it is left open
 		}
 	}
-	return fields
+	if want.Err != nil && t.Settles() { // how much of the original it shows is left open
+		want.Transaction = g.Transaction
+		want.Transaction.ID = t.ID
+	}
+	d := compareResults(g, want)
+	differ(&d, "replayed", g.Replayed, want.Replayed)
+	if g.Err == nil && !g.Replayed && !m.preview {
+		if g.Sequence <= m.sequence {
+			d = append(d, fmt.Sprintf("sequence %d follows %d", g.Sequence, m.sequence))
+		}
+		m.sequence = g.Sequence
+	}
+	for _, text := range d {
+		m.faults = append(m.faults, fmt.Sprintf("%+v: %s", *t, text))
+	}
+}
+
+// record takes a decision over.
+func (m *model) record(w *rbcs.Result) {
+	t := &w.Transaction
+	m.decided[t.ID] = &modelDecision{Result: *w, back: new(big.Int)}
+	for number, state := range map[string]rbcs.State{t.Source: w.Source, t.Destination: w.Destination} {
+		if state.Version == 0 {
+			continue
+		}
+		a := m.accounts[number]
+		a.changes = append(a.changes, *w)
+		if w.CommittedAt.Before(a.account.UpdatedAt) {
+			m.faults = append(m.faults, fmt.Sprintf("account %s: committed at %v, before %v", number, w.CommittedAt, a.account.UpdatedAt))
+		}
+		a.account.UpdatedAt = w.CommittedAt
+	}
+	if w.Status != rbcs.Posted {
+		return
+	}
+	switch original := m.decided[t.Original]; t.Type {
+	case rbcs.Capture, rbcs.Release, rbcs.Expiry:
+		original.closedBy = &m.decided[t.ID].Transaction
+	case rbcs.Reversal:
+		original.back = plus(original.back, toBig(t.Amount.Units))
+	}
+}
+
+// clone copies the model.
+func (m *model) clone() *model {
+	c := newModel()
+	c.sequence = m.sequence
+	for number, a := range m.accounts {
+		c.accounts[number] = new(*a)
+		c.accounts[number].changes = slices.Clip(a.changes)
+	}
+	for id, d := range m.decided {
+		c.decided[id] = new(*d)
+	}
+	return c
 }
 
 // create judges the answers to a creation of accounts.
@@ -231,7 +185,7 @@ func (m *model) create(asked []rbcs.NewAccount, got []rbcs.AccountResult) (fault
 		g := &got[i]
 		a, exists := m.accounts[n.Number]
 		if !exists {
-			a = &modelAccount{received: new(big.Int), sent: new(big.Int), account: rbcs.Account{
+			a = &modelAccount{received: new(big.Int), sent: new(big.Int), held: new(big.Int), account: rbcs.Account{
 				Number: n.Number, Currency: n.Currency, Status: rbcs.Open, Overdraft: n.Overdraft, Metadata: n.Metadata,
 				CreatedAt: g.Account.CreatedAt, UpdatedAt: g.Account.CreatedAt,
 			}}
@@ -265,7 +219,7 @@ func (m *model) update(number string, c rbcs.AccountChange) rbcs.Code {
 	if a == nil {
 		return rbcs.NotFound
 	}
-	if c.Status != nil && *c.Status == rbcs.Closed && a.balance().Sign() != 0 {
+	if c.Status != nil && *c.Status == rbcs.Closed && (a.balance().Sign() != 0 || a.held.Sign() != 0) {
 		return rbcs.InvalidRequest
 	}
 	if c.Overdraft != nil {
@@ -288,6 +242,47 @@ func (m *model) update(number string, c rbcs.AccountChange) rbcs.Code {
 	return ""
 }
 
+// totals sums the accounts by currency, in the order of the codes. The sums may
+// be outside of what an amount holds.
+func (m *model) totals() (list []modelTotal) {
+	sums := map[rbcs.Currency]*modelTotal{}
+	for _, a := range m.accounts {
+		t := sums[a.account.Currency]
+		if t == nil {
+			t = &modelTotal{currency: a.account.Currency, balance: new(big.Int), held: new(big.Int)}
+			sums[a.account.Currency] = t
+		}
+		t.accounts++
+		t.balance, t.held = plus(t.balance, a.balance()), plus(t.held, a.held)
+	}
+	for _, t := range sums {
+		list = append(list, *t)
+	}
+	slices.SortFunc(list, func(a, b modelTotal) int { return strings.Compare(a.currency.Code, b.currency.Code) })
+	return list
+}
+
+type modelTotal struct {
+	currency      rbcs.Currency
+	accounts      int64
+	balance, held *big.Int
+}
+
+// totalsFit reports whether the totals are amounts.
+func (m *model) totalsFit() bool {
+	return !slices.ContainsFunc(m.totals(), func(t modelTotal) bool { return !fits(t.balance) || !fits(t.held) })
+}
+
+// due returns the IDs of the open holds whose end has come.
+func (m *model) due(now time.Time) (ids []string) {
+	for id, d := range m.decided {
+		if end := d.Transaction.ExpiresAt; d.Status == rbcs.Holding && d.closedBy == nil && !end.IsZero() && !end.After(now) {
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}
+
 // numbers returns the numbers of the model's accounts, in order.
 func (m *model) numbers() []string { return slices.Sorted(maps.Keys(m.accounts)) }
 
@@ -297,9 +292,7 @@ func (a *modelAccount) stateAt(at time.Time) (state rbcs.State) {
 		if r.CommittedAt.After(at) {
 			break
 		}
-		if state = r.Destination; r.Transaction.Source == a.account.Number {
-			state = r.Source
-		}
+		state = entryOf(&r, a.account.Number).State
 	}
 	return state
 }

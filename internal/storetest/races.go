@@ -43,8 +43,7 @@ func testSameIDs(e *env) {
 		for i := range results {
 			for k, r := range results[i] {
 				t := batches[i][k]
-				stored, err := e.store.Transaction(e.ctx, t.ID)
-				e.must(err)
+				stored := e.recorded(t.ID).Result
 				switch {
 				case r.Err == nil && r.Status == rbcs.Posted:
 					winners[t.ID]++

@@ -33,18 +33,12 @@ func testBalanceAt(e *env) {
 			}
 		}
 	}
-	stateOf := func(r *rbcs.Result) rbcs.State {
-		if r.Transaction.Source == a {
-			return r.Source
-		}
-		return r.Destination
-	}
 	check := func(at time.Time) {
 		e.t.Helper()
 		var want rbcs.State // of the last change at or before at; changes are in the order of versions
 		for i := range changes {
 			if !changes[i].CommittedAt.After(at) {
-				want = stateOf(&changes[i])
+				want = entryOf(&changes[i], a).State
 			}
 		}
 		got, err := e.store.BalanceAt(e.ctx, a, at)
@@ -102,10 +96,7 @@ func (e *env) checkHistory(name, number string, got []rbcs.Entry, want []rbcs.Re
 	}
 	for i := range got {
 		g, r := &got[i], &want[i]
-		entry := rbcs.Entry{Credit: r.Transaction.Destination == number, Change: r.Transaction.Amount.Units, State: r.Destination}
-		if !entry.Credit {
-			entry.Change, entry.State = entry.Change.Neg(), r.Source
-		}
+		entry := entryOf(r, number)
 		if g.Credit != entry.Credit || g.Change != entry.Change || g.State != entry.State {
 			e.t.Errorf("%s: entry %d is credit %v, change %v, %+v; want %v, %v, %+v",
 				name, i, g.Credit, g.Change, g.State, entry.Credit, entry.Change, entry.State)

@@ -87,8 +87,7 @@ func testConflict(e *env) {
 		e.sameAccount(e.get(number), before[i])
 	}
 	for _, r := range results {
-		stored, err := e.store.Transaction(e.ctx, r.Transaction.ID)
-		e.must(err)
+		stored := e.recorded(r.Transaction.ID).Result
 		e.same(stored, r)
 	}
 }
@@ -122,8 +121,7 @@ func testDuplicatesInOneBatch(e *env) {
 			if r.Replayed != (i != first || round > 0) {
 				e.t.Errorf("round %d, %d: replayed is %v", round, i, r.Replayed)
 			}
-			stored, err := e.store.Transaction(e.ctx, r.Transaction.ID)
-			e.must(err)
+			stored := e.recorded(r.Transaction.ID).Result
 			e.same(r, stored)
 		}
 	}
