@@ -168,3 +168,25 @@ func (c *Client) Balance(ctx context.Context, number string, opts ...BalanceOpti
 	var balance Balance
 	return balance, c.call(ctx, http.MethodGet, "/v1/accounts/"+segment(number)+"/balance", query, nil, &balance)
 }
+
+// Total is the sum of accounts of one currency.
+type Total struct {
+	Currency  string    `json:"currency"`
+	Accounts  int64     `json:"accounts"` // their number
+	Balance   Amount    `json:"balance"`
+	Available Amount    `json:"available"`
+	Held      Amount    `json:"held"`
+	AsOf      time.Time `json:"as_of"` // the moment that this is true for
+}
+
+// Totals sums the accounts whose number begins with prefix, "" for all, by
+// currency and from one consistent snapshot.
+func (c *Client) Totals(ctx context.Context, prefix string) ([]Total, error) {
+	query := url.Values{}
+	set(query, "prefix", prefix)
+	var answer struct {
+		Balances []Total `json:"balances"`
+	}
+	err := c.call(ctx, http.MethodGet, "/v1/balances", query, nil, &answer)
+	return answer.Balances, err
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"net/url"
 	"strconv"
 	"time"
 
@@ -17,7 +18,26 @@ import (
 // What may pass is sent again, and so later than what stood behind it in the
 // batch. It is decided by then whatever came of the rest: where a transaction
 // needs another one before it, submit them one after the other.
-func (c *Client) SubmitBatch(ctx context.Context, transactions []Transaction) ([]Result, error) {
+func (c *Client) SubmitBatch(ctx context.Context, transactions []Transaction, opts ...SubmitOption) ([]Result, error) {
+	return c.submitAll(ctx, transactions, queryOf(opts), false)
+}
+
+// SubmitGroup submits up to 1,000 transactions that are posted together or not at
+// all; each sees what those before it did. Where one is rejected it says why, and
+// the others are rejected with [rbcs.GroupFailed]. The group is one outcome under
+// the IDs of all its members: submitting it again means sending the same members
+// in the same order.
+//
+// It returns one result for each in the order given. Where nothing was decided
+// every one has its Err set; an error means the same of all of them.
+func (c *Client) SubmitGroup(ctx context.Context, members []Transaction, opts ...SubmitOption) ([]Result, error) {
+	query := queryOf(opts)
+	query.Set("atomic", "true")
+	return c.submitAll(ctx, members, query, true)
+}
+
+// submitAll submits transactions until each has an outcome or none is to be had.
+func (c *Client) submitAll(ctx context.Context, transactions []Transaction, query url.Values, atomic bool) ([]Result, error) {
 	results := make([]Result, len(transactions))
 	pending := make([]int, len(transactions)) // which of them still have no outcome
 	for i := range pending {
@@ -25,7 +45,7 @@ func (c *Client) SubmitBatch(ctx context.Context, transactions []Transaction) ([
 	}
 	p := c.pace()
 	for first := true; len(pending) > 0; first = false {
-		again, retryAfter, err := c.submit(ctx, p, transactions, pending, results)
+		again, retryAfter, err := c.submit(ctx, p, query, transactions, pending, results)
 		if err != nil && first {
 			return nil, err
 		}
@@ -36,9 +56,11 @@ func (c *Client) SubmitBatch(ctx context.Context, transactions []Transaction) ([
 			}
 			break
 		}
-		pending = again
-		if len(pending) == 0 || !p.wait(ctx, retryAfter) {
+		if len(again) == 0 || !p.wait(ctx, retryAfter) {
 			break
+		}
+		if !atomic { // a group is always sent whole
+			pending = again
 		}
 	}
 	return results, nil
@@ -53,7 +75,7 @@ func (r *Result) fail(err *Error) {
 // submit sends the pending ones and notes their results. It returns those that
 // make sense to send again, and when.
 func (c *Client) submit(
-	ctx context.Context, p *pace, transactions []Transaction, pending []int, results []Result,
+	ctx context.Context, p *pace, query url.Values, transactions []Transaction, pending []int, results []Result,
 ) (again []int, _ time.Duration, _ *Error) {
 	batch := struct {
 		Transactions []Transaction `json:"transactions"`
@@ -68,7 +90,7 @@ func (c *Client) submit(
 	if err != nil {
 		return nil, 0, err
 	}
-	resp, err := c.do(ctx, p, &request{method: http.MethodPost, path: "/v1/transactions/batch", body: body})
+	resp, err := c.do(ctx, p, &request{method: http.MethodPost, path: "/v1/transactions/batch", query: query, body: body})
 	if err != nil {
 		return nil, 0, err
 	}

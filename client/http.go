@@ -32,7 +32,14 @@ type request struct {
 	method string
 	path   string // escaped, from /v1 on
 	query  url.Values
-	body   []byte // JSON; nil for none
+	header http.Header // beside those of every request
+	body   []byte      // JSON; nil for none
+	once   bool        // it has no ID: whether it was done is not to be found out by sending it again
+}
+
+// changes reports whether the request changes anything. One that does not is never in doubt.
+func (r *request) changes() bool {
+	return r.method != http.MethodGet && r.query.Get(paramDryRun) != "true"
 }
 
 // response is a whole answer.
@@ -59,13 +66,18 @@ func (c *Client) attempt(ctx context.Context, req *request) (_ *response, _ *Err
 	case resp.status/100 == 2:
 		return resp, nil, false
 	}
-	again = resp.status == http.StatusTooManyRequests || resp.status == http.StatusRequestTimeout || resp.status >= 500
-	return resp, req.problem(resp), again
+	return resp, req.problem(resp), mayPass(resp.status)
+}
+
+// mayPass reports whether what was answered with a status makes sense to send again.
+func mayPass(status int) bool {
+	return status == http.StatusTooManyRequests || status == http.StatusRequestTimeout || status >= 500
 }
 
 var errTooLong = fmt.Errorf("it has more than %d bytes", maxResponse)
 
-func (c *Client) send(ctx context.Context, req *request) (*response, error) {
+// open sends a request and returns its answer, whose body the caller closes.
+func (c *Client) open(ctx context.Context, req *request) (*http.Response, error) {
 	target := c.base + req.path
 	if len(req.query) > 0 {
 		target += "?" + req.query.Encode()
@@ -74,27 +86,38 @@ func (c *Client) send(ctx context.Context, req *request) (*response, error) {
 	if err != nil {
 		return nil, err
 	}
-	for name, values := range c.header {
-		r.Header[name] = values
-	}
 	r.Header.Set("Accept", "application/json, application/problem+json")
+	for _, header := range []http.Header{c.header, req.header} {
+		for name, values := range header {
+			r.Header[name] = values
+		}
+	}
 	r.Header.Set("User-Agent", c.userAgent)
 	if req.body != nil {
 		r.Header.Set("Content-Type", "application/json")
 	}
-	answer, err := c.http.Do(r)
+	return c.http.Do(r)
+}
+
+func (c *Client) send(ctx context.Context, req *request) (*response, error) {
+	answer, err := c.open(ctx, req)
 	if err != nil {
 		return nil, err
 	}
+	return req.read(answer)
+}
+
+// read reads the whole of an answer.
+func (r *request) read(answer *http.Response) (*response, error) {
 	defer func() { _ = answer.Body.Close() }() // it is read to its end, or its connection is not used again
 	body, err := io.ReadAll(io.LimitReader(answer.Body, maxResponse+1))
 	switch {
 	case err != nil:
-		return nil, fmt.Errorf("reading the answer to %s %s: %w", req.method, req.path, err)
+		return nil, fmt.Errorf("reading the answer to %s %s: %w", r.method, r.path, err)
 	case len(body) > maxResponse:
 		return nil, errTooLong
 	}
-	return &response{req, answer.StatusCode, answer.Header, body}, nil
+	return &response{r, answer.StatusCode, answer.Header, body}, nil
 }
 
 // lost is the error of a request that was not answered.
@@ -103,7 +126,7 @@ func (r *request) lost(cause error) *Error {
 	switch {
 	case ok && dial.Op == "dial", isUntrusted(cause):
 		return rbcs.Errorf(rbcs.Unavailable, "the service was not reached: %w", cause)
-	case r.method == http.MethodGet:
+	case !r.changes():
 		return rbcs.Errorf(rbcs.Unavailable, "the service did not answer: %w", cause)
 	}
 	return rbcs.Errorf(rbcs.OutcomeUnknown, "the service did not answer, and may have done it: %w", cause)
@@ -112,7 +135,7 @@ func (r *request) lost(cause error) *Error {
 // unreadable is the error of a request whose answer says nothing. It was carried out, perhaps.
 func (r *request) unreadable(cause error) *Error {
 	code := rbcs.OutcomeUnknown
-	if r.method == http.MethodGet {
+	if !r.changes() {
 		code = rbcs.Internal
 	}
 	return rbcs.Errorf(code, "the answer to %s %s is not what the service writes: %w", r.method, r.path, cause)
@@ -156,7 +179,7 @@ func (r *request) codeOf(status int) rbcs.Code {
 		return rbcs.Overloaded
 	case status == http.StatusInternalServerError:
 		return rbcs.Internal
-	case status >= 500 && r.method == http.MethodGet, status == http.StatusServiceUnavailable, status == http.StatusRequestTimeout:
+	case status >= 500 && !r.changes(), status == http.StatusServiceUnavailable, status == http.StatusRequestTimeout:
 		return rbcs.Unavailable
 	case status >= 500: // a proxy that waited in vain: the request may have arrived
 		return rbcs.OutcomeUnknown
@@ -207,7 +230,10 @@ func fieldsOf(list []fieldError, prefix string) []rbcs.FieldError {
 
 // call sends a request and reads its answer into out.
 func (c *Client) call(ctx context.Context, method, path string, query url.Values, in, out any) error {
-	req := &request{method: method, path: path, query: query}
+	return c.callWith(ctx, &request{method: method, path: path, query: query}, in, out)
+}
+
+func (c *Client) callWith(ctx context.Context, req *request, in, out any) error {
 	if in != nil {
 		var failure *Error
 		if req.body, failure = encode(in); failure != nil {
@@ -217,6 +243,9 @@ func (c *Client) call(ctx context.Context, method, path string, query url.Values
 	resp, failure := c.do(ctx, c.pace(), req)
 	if failure != nil {
 		return failure
+	}
+	if out == nil {
+		return nil
 	}
 	if failure = resp.decode(out); failure != nil {
 		return failure

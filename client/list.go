@@ -19,26 +19,39 @@ func pages[T any](ctx context.Context, c *Client, path string, query url.Values,
 	}
 	return func(yield func(T, error) bool) {
 		var none T
-		query := maps.Clone(query) // whoever ranges twice starts twice
-		for {
-			var page struct { // with one of the two lists
-				Accounts     []T    `json:"accounts"`
-				Transactions []T    `json:"transactions"`
-				NextCursor   string `json:"next_cursor"`
-			}
-			if err := c.call(ctx, http.MethodGet, path, query, nil, &page); err != nil {
+		type page struct { // with one of the two lists
+			Accounts     []T    `json:"accounts"`
+			Transactions []T    `json:"transactions"`
+			NextCursor   string `json:"next_cursor"`
+		}
+		for p, err := range cursor(ctx, c, path, query, func(p *page) string { return p.NextCursor }) {
+			if err != nil {
 				yield(none, err)
 				return
 			}
-			for _, item := range append(page.Accounts, page.Transactions...) {
+			for _, item := range append(p.Accounts, p.Transactions...) {
 				if !yield(item, nil) {
 					return
 				}
 			}
-			if page.NextCursor == "" {
+		}
+	}
+}
+
+// cursor asks for the pages at path, one after the other; next says which one follows, "" for none.
+func cursor[P any](ctx context.Context, c *Client, path string, query url.Values, next func(*P) string) iter.Seq2[P, error] {
+	return func(yield func(P, error) bool) {
+		query := maps.Clone(query) // whoever ranges twice starts twice
+		for {
+			var page, none P
+			if err := c.call(ctx, http.MethodGet, path, query, nil, &page); err != nil {
+				yield(none, err)
 				return
 			}
-			query.Set("cursor", page.NextCursor)
+			if !yield(page, nil) || next(&page) == "" {
+				return
+			}
+			query.Set("cursor", next(&page))
 		}
 	}
 }

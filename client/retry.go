@@ -14,6 +14,7 @@ type pace struct {
 	Retry
 	start    time.Time
 	attempts int
+	doubt    bool // an attempt may have been carried out
 }
 
 func (c *Client) pace() *pace { return &pace{Retry: c.retry, start: time.Now()} }
@@ -50,14 +51,22 @@ func (p *pace) wait(ctx context.Context, retryAfter time.Duration) bool {
 // attempt is the call's, unless an earlier one left the outcome unknown; where
 // the service answered, its answer is returned too.
 func (c *Client) do(ctx context.Context, p *pace, req *request) (*response, *Error) {
+	return p.repeat(ctx, req, c.attempt)
+}
+
+// repeat makes attempts until one succeeds or none makes sense any more.
+func (p *pace) repeat(
+	ctx context.Context, req *request, attempt func(context.Context, *request) (*response, *Error, bool),
+) (*response, *Error) {
 	var last *Error
 	for {
-		resp, err, again := c.attempt(ctx, req)
+		resp, err, again := attempt(ctx, req)
 		if err == nil {
 			return resp, nil
 		}
 		last = inDoubt(last, err)
-		if again && p.wait(ctx, err.RetryAfter) {
+		p.doubt = p.doubt || err.Code == rbcs.OutcomeUnknown
+		if again && !(req.once && p.doubt) && p.wait(ctx, err.RetryAfter) {
 			continue
 		}
 		if cause := ctx.Err(); cause != nil && !errors.Is(last, cause) { // it ended while waiting

@@ -20,6 +20,7 @@ type step struct {
 	replayed   bool
 	err        error         // no answer at all
 	bodyErr    error         // the answer breaks off after body
+	hangs      bool          // nothing comes after body, until the request is given up
 	takes      time.Duration // before it is answered
 }
 
@@ -75,6 +76,9 @@ func (s *script) RoundTrip(r *http.Request) (*http.Response, error) {
 	if next.bodyErr != nil {
 		content = io.MultiReader(content, failingReader{next.bodyErr})
 	}
+	if next.hangs {
+		content = io.MultiReader(content, hangingReader{r})
+	}
 	return &http.Response{StatusCode: next.status, Header: header, Body: io.NopCloser(content), Request: r}, nil
 }
 
@@ -111,4 +115,11 @@ const posted = `{"id":"order-1","type":"transfer","status":"posted","source":"al
 
 func problem(code, detail string) string {
 	return `{"type":"urn:rbcs:problem:` + code + `","title":"x","status":1,"code":"` + code + `","detail":"` + detail + `"}`
+}
+
+type hangingReader struct{ request *http.Request }
+
+func (h hangingReader) Read([]byte) (int, error) {
+	<-h.request.Context().Done()
+	return 0, h.request.Context().Err()
 }

@@ -11,16 +11,17 @@ import (
 	"rbcs"
 )
 
-// Transaction is a transfer of money to submit. Submitting it again means
-// sending it unchanged: the ID with other content is a conflict.
+// Transaction is a transfer of money, or a hold on it, to submit. Submitting it
+// again means sending it unchanged: the ID with other content is a conflict.
 type Transaction struct {
-	ID          string          `json:"id"` // unique, chosen by you: 1–128 printable ASCII characters
-	Type        rbcs.Type       `json:"type,omitempty"`
+	ID          string          `json:"id"`             // unique, chosen by you: 1–128 printable ASCII characters
+	Type        rbcs.Type       `json:"type,omitempty"` // [rbcs.Hold] reserves the amount; "" is [rbcs.Transfer]
 	Source      string          `json:"source"`
 	Destination string          `json:"destination"`
 	Amount      Amount          `json:"amount"`
-	Currency    string          `json:"currency,omitempty"` // "" is the source account's
-	Timestamp   time.Time       `json:"timestamp"`          // when it happened, in your words
+	Currency    string          `json:"currency,omitempty"`  // "" is the source account's
+	Timestamp   time.Time       `json:"timestamp"`           // when it happened, in your words
+	ExpiresAt   time.Time       `json:"expires_at,omitzero"` // of a hold: when it is released by itself
 	Description string          `json:"description,omitempty"`
 	Metadata    json.RawMessage `json:"metadata,omitempty"` // a JSON object
 }
@@ -50,7 +51,16 @@ type Result struct {
 	SourceVersion      int64  `json:"source_version,omitempty"`
 	DestinationVersion int64  `json:"destination_version,omitempty"`
 
-	// Of insufficient_funds: short = needed − available − overdraft.
+	Original   string    `json:"original,omitempty"` // the ID of what a capture, release, expiry or reversal refers to
+	ExpiresAt  time.Time `json:"expires_at,omitzero"`
+	SourceHeld Amount    `json:"source_held,omitempty"` // of a hold and what settles it: what the source's open holds came to after it
+	Remainder  Amount    `json:"remainder,omitempty"`   // of a capture: the rest, which was released; of a reversal: what is left to reverse
+	SettledBy  string    `json:"settled_by,omitempty"`  // of a hold that is settled, or of hold_not_open: the ID of what settled the hold
+	Reversed   Amount    `json:"reversed,omitempty"`    // how much of it was reversed until now, where it was asked for
+	Group      *Group    `json:"group,omitempty"`       // the atomic group of which it is a member
+
+	// Of insufficient_funds: short = needed − available − overdraft. Of
+	// amount_exceeds_hold and amount_exceeds_reversible: needed − available.
 	Available Amount `json:"available,omitempty"`
 	Overdraft Amount `json:"overdraft,omitempty"`
 	Needed    Amount `json:"needed,omitempty"`
@@ -60,23 +70,82 @@ type Result struct {
 	Metadata    json.RawMessage `json:"metadata,omitempty"`
 
 	Replayed bool   `json:"replayed,omitempty"` // when submitted: the ID had been decided before
-	Err      *Error `json:"-"`                  // [Client.SubmitBatch] only: there is no outcome, and why
+	DryRun   bool   `json:"dry_run,omitempty"`  // it was only asked for with [DryRun]: nothing is recorded
+	Err      *Error `json:"-"`                  // [Client.SubmitBatch] and [Client.SubmitGroup] only: there is no outcome, and why
 }
 
-// Submit submits a transaction and returns its outcome: posted or rejected. An
-// error means that no outcome is known; see the package's documentation.
-func (c *Client) Submit(ctx context.Context, t Transaction) (Result, error) {
-	body, err := encode(t)
+// Group is a place in an atomic group.
+type Group struct {
+	ID       string `json:"id"`
+	Position int    `json:"position"` // from 0
+	Size     int    `json:"size"`
+}
+
+// SubmitOption changes what submitting does.
+type SubmitOption func(url.Values)
+
+const paramDryRun = "dry_run"
+
+// DryRun asks what would become of it, now: the same decision, and nothing is recorded.
+func DryRun() SubmitOption { return func(q url.Values) { q.Set(paramDryRun, "true") } }
+
+func queryOf(opts []SubmitOption) url.Values {
+	query := url.Values{}
+	for _, opt := range opts {
+		opt(query)
+	}
+	return query
+}
+
+// Submit submits a transaction and returns its outcome: posted, held or rejected.
+// An error means that no outcome is known; see the package's documentation.
+func (c *Client) Submit(ctx context.Context, t Transaction, opts ...SubmitOption) (Result, error) {
+	return c.decide(ctx, "/v1/transactions", t.ID, t, opts)
+}
+
+// Settlement is a capture, release or reversal to submit. Its ID is its own, and
+// not that of what it refers to.
+type Settlement struct {
+	ID          string          `json:"id"`
+	Amount      Amount          `json:"amount,omitempty"` // "" is all that is left; a release has none
+	Description string          `json:"description,omitempty"`
+	Metadata    json.RawMessage `json:"metadata,omitempty"` // a JSON object
+}
+
+// Capture settles a hold: it moves all or part of the amount, and releases the rest.
+func (c *Client) Capture(ctx context.Context, hold string, s Settlement, opts ...SubmitOption) (Result, error) {
+	return c.settle(ctx, hold, "capture", s, opts)
+}
+
+// Release settles a hold: it gives all of the amount back.
+func (c *Client) Release(ctx context.Context, hold string, s Settlement, opts ...SubmitOption) (Result, error) {
+	return c.settle(ctx, hold, "release", s, opts)
+}
+
+// Reverse moves all or part of a posted transfer or capture back: as often as
+// something is left of it. Where there is no such transaction it fails with
+// [rbcs.NotFound], and nothing is recorded.
+func (c *Client) Reverse(ctx context.Context, original string, s Settlement, opts ...SubmitOption) (Result, error) {
+	return c.settle(ctx, original, "reverse", s, opts)
+}
+
+func (c *Client) settle(ctx context.Context, original, verb string, s Settlement, opts []SubmitOption) (Result, error) {
+	return c.decide(ctx, "/v1/transactions/"+segment(original)+"/"+verb, s.ID, s, opts)
+}
+
+// decide submits one transaction and reads what was decided.
+func (c *Client) decide(ctx context.Context, path, id string, in any, opts []SubmitOption) (Result, error) {
+	body, err := encode(in)
 	if err != nil {
 		return Result{}, err
 	}
-	resp, err := c.do(ctx, c.pace(), &request{method: http.MethodPost, path: "/v1/transactions", body: body})
+	resp, err := c.do(ctx, c.pace(), &request{method: http.MethodPost, path: path, query: queryOf(opts), body: body})
 	var result Result
 	switch {
 	case err == nil:
 		err = resp.decode(&result)
 	case resp != nil && resp.status == http.StatusUnprocessableEntity && err.Code != rbcs.InvalidRequest:
-		result, err = rejection(resp, t.ID, err)
+		result, err = rejection(resp, id, err)
 	}
 	if err != nil {
 		return Result{}, err
@@ -120,34 +189,4 @@ func (c *Client) Transactions(ctx context.Context, q TransactionQuery) iter.Seq2
 	setTime(query, "from", q.From)
 	setTime(query, "to", q.To)
 	return pages[Result](ctx, c, "/v1/transactions", query, q.PageSize)
-}
-
-// HistoryQuery selects changes of one account. Zero values do not restrict.
-type HistoryQuery struct {
-	From       time.Time // committed at or after
-	To         time.Time // committed before
-	Descending bool      // the latest first
-	PageSize   int       // how many are asked for at once; 0: as many as the service likes
-}
-
-// Entry is one change of an account: a transaction, seen from that account.
-type Entry struct {
-	Result
-	Direction string `json:"direction"` // "credit" or "debit"
-	Change    Amount `json:"change"`    // of the balance, with its sign
-	Balance   Amount `json:"balance"`   // of the account after it
-	Held      Amount `json:"held"`
-	Version   int64  `json:"version"`
-}
-
-// History lists the changes of an account's balance. It asks for the next page
-// when the one before is used up; an error ends the list.
-func (c *Client) History(ctx context.Context, number string, q HistoryQuery) iter.Seq2[Entry, error] {
-	query := url.Values{}
-	setTime(query, "from", q.From)
-	setTime(query, "to", q.To)
-	if q.Descending {
-		query.Set("order", "desc")
-	}
-	return pages[Entry](ctx, c, "/v1/accounts/"+segment(number)+"/transactions", query, q.PageSize)
 }

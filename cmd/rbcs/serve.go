@@ -15,19 +15,20 @@ import (
 
 // ServeCmd runs the balance service.
 type ServeCmd struct {
-	Listen       string        `default:"127.0.0.1:8080" placeholder:"HOST:PORT" help:"Address of the HTTP interface (${default}). Port 0 takes a free one."`
-	Store        StoreName     `default:"sqlite:rbcs.db" placeholder:"STORE" help:"sqlite:FILE or postgres://USER@HOST/DATABASE (${default})."`
-	Currencies   currencyList  `placeholder:"CODE=DECIMALS,…" help:"Currencies beside those of ISO 4217, such as BTC=8,POINTS=0. What was declared once stays known; other decimals are refused."`
-	Instance     string        `placeholder:"NAME" help:"Name of this instance in records and logs (the host's name)."`
-	Migrate      bool          `help:"Bring the schema on PostgreSQL up to date first. SQLite is always kept up to date."`
-	MaxBatch     int           `placeholder:"N" help:"Most transactions in one commit (${default})." default:"2000"`
-	MaxPending   int           `placeholder:"N" help:"Most transactions waiting for a decision; more are refused with 429 (${default})." default:"50000"`
-	InFlight     int           `placeholder:"N" help:"Most commits at a time (${default}: 1 on SQLite, several on PostgreSQL)." default:"0"`
-	DrainDelay   time.Duration `placeholder:"TIME" default:"0s" help:"How long to go on after readiness fails, so that load balancers notice (${default})."`
-	DrainTimeout time.Duration `placeholder:"TIME" default:"30s" help:"How long to wait for requests in flight at the end (${default})."`
-	LogLevel     string        `placeholder:"LEVEL" default:"info" enum:"debug,info,warn,error" help:"Least level that is logged: debug, info, warn or error (${default})."`
-	LogFormat    string        `placeholder:"FORMAT" default:"auto" enum:"auto,text,json" help:"Format of the log on standard error: text, json, or auto: text on a terminal, else json (${default})."`
-	DebugListen  string        `placeholder:"HOST:PORT" help:"Address of Go's profiles under /debug/pprof/, on a loopback interface only. Off by default."`
+	Listen         string        `default:"127.0.0.1:8080" placeholder:"HOST:PORT" help:"Address of the HTTP interface (${default}). Port 0 takes a free one."`
+	Store          StoreName     `default:"sqlite:rbcs.db" placeholder:"STORE" help:"sqlite:FILE or postgres://USER@HOST/DATABASE (${default})."`
+	Currencies     currencyList  `placeholder:"CODE=DECIMALS,…" help:"Currencies beside those of ISO 4217, such as BTC=8,POINTS=0. What was declared once stays known; other decimals are refused."`
+	Instance       string        `placeholder:"NAME" help:"Name of this instance in records and logs (the host's name)."`
+	Migrate        bool          `help:"Bring the schema on PostgreSQL up to date first. SQLite is always kept up to date."`
+	MaxBatch       int           `placeholder:"N" help:"Most transactions in one commit (${default})." default:"2000"`
+	MaxPending     int           `placeholder:"N" help:"Most transactions waiting for a decision; more are refused with 429 (${default})." default:"50000"`
+	InFlight       int           `placeholder:"N" help:"Most commits at a time (${default}: 1 on SQLite, several on PostgreSQL)." default:"0"`
+	WebhookPrivate bool          `help:"Deliver webhooks to loopback and private addresses too, and by http. Off by default: whoever may register one could reach what only this machine reaches."`
+	DrainDelay     time.Duration `placeholder:"TIME" default:"0s" help:"How long to go on after readiness fails, so that load balancers notice (${default})."`
+	DrainTimeout   time.Duration `placeholder:"TIME" default:"30s" help:"How long to wait for requests in flight at the end (${default})."`
+	LogLevel       string        `placeholder:"LEVEL" default:"info" enum:"debug,info,warn,error" help:"Least level that is logged: debug, info, warn or error (${default})."`
+	LogFormat      string        `placeholder:"FORMAT" default:"auto" enum:"auto,text,json" help:"Format of the log on standard error: text, json, or auto: text on a terminal, else json (${default})."`
+	DebugListen    string        `placeholder:"HOST:PORT" help:"Address of Go's profiles under /debug/pprof/, on a loopback interface only. Off by default."`
 }
 
 // Help is the long help of the command.

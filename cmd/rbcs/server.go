@@ -14,10 +14,12 @@ import (
 	"time"
 
 	"rbcs"
-	"rbcs/internal/dashboard"
 	"rbcs/internal/engine"
+	"rbcs/internal/events"
+	"rbcs/internal/expiry"
 	"rbcs/internal/rest"
 	"rbcs/internal/telemetry"
+	"rbcs/internal/webhook"
 )
 
 // server is a running service.
@@ -25,7 +27,10 @@ type server struct {
 	cfg      ServeCmd
 	logger   *slog.Logger
 	store    rbcs.Store
+	feed     *events.Feed
 	engine   *engine.Engine
+	expirer  *expiry.Expirer
+	webhooks *webhook.Deliverer
 	listener net.Listener
 	http     *http.Server
 	debug    *http.Server // nil without --debug-listen
@@ -61,6 +66,9 @@ func startServer(ctx context.Context, cfg ServeCmd, m *Main) (_ *server, err err
 	if err := s.startDebug(ctx); err != nil {
 		return nil, err
 	}
+	s.feed.Start()
+	s.expirer.Start()
+	s.webhooks.Start()
 	go s.serve(s.http, s.listener)
 	s.logger.InfoContext(ctx, "serving", slog.String("url", s.URL()), slog.String("store", cfg.Store.String()),
 		slog.String("instance", cfg.instance()), slog.String("version", buildVersion()))
@@ -69,39 +77,6 @@ func startServer(ctx context.Context, cfg ServeCmd, m *Main) (_ *server, err err
 			slog.String("listen", cfg.Listen))
 	}
 	return s, nil
-}
-
-// wire builds what stands between the HTTP server and the store.
-func (s *server) wire(ctx context.Context) (http.Handler, error) {
-	declared, err := s.store.DeclareCurrencies(ctx, s.cfg.Currencies)
-	if err != nil {
-		return nil, fmt.Errorf("--currencies: %w", err)
-	}
-	currencies, err := rbcs.NewCurrencies(declared...)
-	if err != nil {
-		return nil, fmt.Errorf("the currencies in the database: %w", err)
-	}
-	metrics := telemetry.NewMetrics(buildVersion())
-	s.engine, err = engine.New(s.store, engine.Config{
-		MaxBatch: s.cfg.MaxBatch, MaxPending: s.cfg.MaxPending, InFlight: s.cfg.inFlight(),
-		Observe: func(c engine.Commit) { metrics.Commit(c.Size, c.Duration, c.Code) },
-		Logger:  s.logger,
-	})
-	if err != nil {
-		return nil, err
-	}
-	metrics.Gauge("rbcs_pending_transactions", "Transactions that are admitted and not yet answered.",
-		func() float64 { return float64(s.engine.Stats().Pending) })
-	metrics.Gauge("rbcs_commits_in_flight", "Commits under way.",
-		func() float64 { return float64(s.engine.Stats().InFlight) })
-	handler, err := rest.New(rest.Config{
-		Store: s.store, Engine: s.engine, Currencies: currencies,
-		Logger: s.logger, Metrics: metrics, Dashboard: dashboard.Handler(), Version: buildVersion(), Ready: s.ready,
-	})
-	if err != nil {
-		return nil, err
-	}
-	return s.leave(handler), nil
 }
 
 // ready fails as soon as the service is told to stop.
@@ -171,9 +146,10 @@ func (s *server) Wait(ctx context.Context) error {
 }
 
 // Stop ends the service in the order in which nobody is left waiting: readiness
-// fails, then transactions are refused, those that were admitted are committed
-// and answered, requests in flight end, the store closes. When ctx ends first,
-// what is left is answered as not attempted or unknown.
+// fails, what the service begins by itself ends (expiries, deliveries), readers
+// of events are told to go elsewhere, transactions are refused, those that were
+// admitted are committed and answered, requests in flight end, the store closes.
+// When ctx ends first, what is left is answered as not attempted or unknown.
 func (s *server) Stop(ctx context.Context) error {
 	s.draining.Store(true)
 	s.logger.InfoContext(ctx, "stopping", slog.Int("pending", s.engine.Stats().Pending))
@@ -183,7 +159,8 @@ func (s *server) Stop(ctx context.Context) error {
 		case <-ctx.Done():
 		}
 	}
-	err := s.engine.Stop(ctx)
+	err := s.stopFollowers(ctx)
+	err = errors.Join(err, s.engine.Stop(ctx))
 	flush, cancel := atLeast(ctx, flushTimeout)
 	defer cancel()
 	if httpErr := s.http.Shutdown(flush); httpErr != nil {
@@ -196,6 +173,40 @@ func (s *server) Stop(ctx context.Context) error {
 	return err
 }
 
+// stopFollowers stops what works beside the requests. It may be called again.
+func (s *server) stopFollowers(ctx context.Context) error {
+	var err error
+	if s.expirer != nil {
+		s.expirer.Stop()
+	}
+	if s.webhooks != nil {
+		err = s.stopWebhooks(ctx)
+	}
+	if s.feed != nil {
+		err = errors.Join(err, s.feed.Stop(ctx))
+	}
+	return err
+}
+
+// stopWebhooks gives deliveries a little time to end. What is interrupted is
+// delivered again by the next who claims the webhook.
+func (s *server) stopWebhooks(ctx context.Context) error {
+	grace, cancel := context.WithTimeout(ctx, deliveryGrace)
+	defer cancel()
+	err := s.webhooks.Stop(grace)
+	if err == nil {
+		return nil
+	}
+	s.logger.WarnContext(ctx, "a receiver of webhooks does not answer", slog.Any("error", err))
+	abort, cancel := context.WithTimeout(context.WithoutCancel(ctx), abortTimeout)
+	defer cancel()
+	return s.webhooks.Stop(abort)
+}
+
+// deliveryGrace is how long deliveries under way may take at the end. Clients
+// that wait for their transactions come first.
+const deliveryGrace = 5 * time.Second
+
 // close closes what is open, also after half a start.
 func (s *server) close() error {
 	var errs []error
@@ -207,9 +218,11 @@ func (s *server) close() error {
 			errs = append(errs, err)
 		}
 	}
-	if s.engine != nil { // a Stop that was impatient left it with the store
-		stop, cancel := context.WithTimeout(context.Background(), abortTimeout)
-		defer cancel()
+	// A Stop that was impatient left them with the store.
+	stop, cancel := context.WithTimeout(context.Background(), abortTimeout)
+	defer cancel()
+	errs = append(errs, s.stopFollowers(stop))
+	if s.engine != nil {
 		errs = append(errs, s.engine.Stop(stop))
 	}
 	if s.store != nil {

@@ -21,6 +21,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"rbcs"
@@ -85,7 +86,8 @@ type Expirer struct {
 	cancel context.CancelFunc
 	run    sync.WaitGroup
 
-	failures int // polls that failed one after the other
+	failures int          // polls that failed one after the other
+	overdue  atomic.Int64 // holds that the last look found due and that are not settled
 }
 
 // New returns an expirer that is not started.
@@ -105,6 +107,10 @@ func (e *Expirer) Stop() {
 	e.cancel()
 	e.run.Wait()
 }
+
+// Overdue returns how many holds the last look found due and could not settle:
+// usually none, and at most [Config].Page.
+func (e *Expirer) Overdue() int { return int(e.overdue.Load()) }
 
 func (e *Expirer) loop() {
 	for e.ctx.Err() == nil {
@@ -157,9 +163,11 @@ func (e *Expirer) poll() error {
 			return err
 		}
 		if len(holds) == 0 {
+			e.overdue.Store(0)
 			break
 		}
 		settled, err := e.expire(holds)
+		e.overdue.Store(int64(len(holds) - settled))
 		if err != nil && failed == nil {
 			failed = err
 		}

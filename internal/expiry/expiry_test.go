@@ -71,6 +71,9 @@ func TestHoldsAreReleasedInTime(t *testing.T) {
 		time.Sleep(3 * time.Minute)
 		e.Stop()
 		s.check(t, 40)
+		if e.Overdue() != 0 {
+			t.Errorf("%d holds are overdue after all were released", e.Overdue())
+		}
 		for id, at := range s.released {
 			if late := at.Sub(s.holds[id].ExpiresAt); late > 250*time.Millisecond {
 				t.Errorf("%s was released %v late", id, late)
@@ -239,6 +242,9 @@ func TestPoisonedHold(t *testing.T) {
 		time.Sleep(time.Minute)
 		e.Stop()
 		s.check(t, 30)
+		if e.Overdue() != 1 {
+			t.Errorf("%d holds are overdue, want the one that cannot be released", e.Overdue())
+		}
 		for id, at := range s.released {
 			if late := at.Sub(s.holds[id].ExpiresAt); late > time.Second {
 				t.Errorf("%s was released %v late", id, late)
