@@ -40,7 +40,7 @@ func (s *server) registerEvents(api huma.API) {
 			"too. The last event of a stream that the service ends is named end, with a problem as its data that says why: the reader "+
 			"was too slow (overloaded) or the service stops (unavailable): connect again; or the database lost the end of its log "+
 			"(invalid_request): the problem says how to go on.")
-	op.Responses = streamResponses(api, "The stream", map[string]*huma.Schema{sseType: {Type: huma.TypeString}})
+	op.Responses = streamResponses("The stream", map[string]*huma.Schema{sseType: {Type: huma.TypeString}})
 	huma.Register(api, op, s.getEvents)
 }
 

@@ -90,6 +90,14 @@ func (s *fakeStore) Transaction(context.Context, string) (rbcs.Record, error) {
 	return rbcs.Record{}, s.err
 }
 
+func (s *fakeStore) Totals(context.Context, string) ([]rbcs.Total, error) { return nil, s.err }
+
+func (s *fakeStore) Webhooks(context.Context) ([]rbcs.Webhook, error) { return nil, s.err }
+
+func (s *fakeStore) Log(context.Context, int64, int) (rbcs.LogPage, error) {
+	return rbcs.LogPage{}, s.err
+}
+
 func (s *fakeStore) CreateAccounts(context.Context, []rbcs.NewAccount) ([]rbcs.AccountResult, error) {
 	return nil, s.err
 }

@@ -17,6 +17,8 @@ func FuzzDecode(f *testing.F) {
 	for _, seed := range []string{
 		validTx, benchBatch(2), `{"transactions":[` + validTx + `,{"id":7}]}`, validTx + "\n\n{\n" + validTx,
 		tx("metadata", `{"a":[1.50,{"b":null}]}`), tx("description", `"\u00e9\ud83d\ude00\/\\"`), `{"id":01}`, `[1,]`, `{"a":1,}`, `{"id":"\x"}`,
+		strings.Replace(tx("expires_at", `"2027-01-02T03:04:05.123+14:00"`), "{", `{"type":"hold",`, 1), group(validTx, tx("id", `"t2"`)), group(validTx, validTx),
+		`{"id":"c","amount":"1.50","description":"x","metadata":{}}`, `{"url":"https://example.com","cursor":5,"prefix":"a:"}`, `{"paused":false,"cursor":1e2}`,
 		tx("timestamp", `"2026-01-02T03:04:05.123+14:00"`), tx("type", `"transfer"`), "\xff", "", "{", `{"a":-}`, `{"a":1e}`, `{"a":tru}`,
 	} {
 		f.Add([]byte(seed))
@@ -31,6 +33,22 @@ func FuzzDecode(f *testing.F) {
 		for name, read := range map[string]func(*rbcs.Transaction) error{
 			"single": func(t *rbcs.Transaction) error { return d.single(t, currencies) },
 			"batch":  func(*rbcs.Transaction) error { _, err := d.batch(currencies); return err },
+			"capture": func(t *rbcs.Transaction) error {
+				t.Type, t.Original = rbcs.Capture, "h"
+				return d.settlement(t)
+			},
+			"release": func(t *rbcs.Transaction) error {
+				t.Type, t.Original = rbcs.Release, "h"
+				return d.settlement(t)
+			},
+			"webhook": func(*rbcs.Transaction) error {
+				_, err := d.newWebhook(func(string) error { return nil })
+				return err
+			},
+			"webhook change": func(*rbcs.Transaction) error {
+				_, err := d.webhookChange(func(string) error { return nil })
+				return err
+			},
 			"account": func(*rbcs.Transaction) error {
 				_, _, err := d.accounts(currencies)
 				return err
@@ -59,10 +77,33 @@ func FuzzDecode(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		checkJoin(t, b)
 		if lines := len(strings.Split(string(body), "\n")); len(b.items) > lines {
 			t.Fatalf("%d items in %d lines", len(b.items), lines)
 		}
 	})
+}
+
+// checkJoin makes a group of a batch: all of its members have their places, or
+// none is left to submit and each has an error.
+func checkJoin(t *testing.T, b *batch) {
+	t.Helper()
+	if err := b.join(); err != nil {
+		if len(b.items) <= rbcs.MaxGroup {
+			t.Fatal(err)
+		}
+		return
+	}
+	for i, item := range b.items {
+		if (item.err == nil) != (len(b.valid) == len(b.items)) {
+			t.Fatalf("member %d of %d, %d of them valid, has the error %v", i, len(b.items), len(b.valid), item.err)
+		}
+	}
+	for i, tx := range b.valid {
+		if tx.Group != (rbcs.Group{ID: rbcs.GroupID(b.valid), Position: i, Size: len(b.valid)}) {
+			t.Fatalf("member %d has %+v", i, tx.Group)
+		}
+	}
 }
 
 // sameAgain writes an accepted transaction with encoding/json and reads it again.
@@ -71,6 +112,9 @@ func sameAgain(t *testing.T, tx *rbcs.Transaction, currencies *rbcs.Currencies) 
 	members := map[string]any{
 		"id": tx.ID, "type": tx.Type, "source": tx.Source, "destination": tx.Destination,
 		"amount": tx.Amount, "timestamp": tx.Timestamp.Format(rbcs.TimeFormat), "description": tx.Description,
+	}
+	if !tx.ExpiresAt.IsZero() {
+		members["expires_at"] = tx.ExpiresAt.Format(rbcs.TimeFormat)
 	}
 	if tx.Currency != "" {
 		members["currency"] = tx.Currency

@@ -64,7 +64,7 @@ type answer struct {
 }
 
 // streamResponses describes what a GET answers that writes its body itself.
-func streamResponses(api huma.API, description string, schemas map[string]*huma.Schema) map[string]*huma.Response {
+func streamResponses(description string, schemas map[string]*huma.Schema) map[string]*huma.Response {
 	ok := &huma.Response{Description: description, Content: map[string]*huma.MediaType{}}
 	for contentType, schema := range schemas {
 		ok.Content[contentType] = &huma.MediaType{Schema: schema}

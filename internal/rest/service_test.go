@@ -25,6 +25,7 @@ type service struct {
 	store  rbcs.Store
 	engine *engine.Engine
 	feed   *events.Feed
+	logger *slog.Logger
 }
 
 func newService(t *testing.T, change ...func(*Config)) *service {
@@ -46,7 +47,7 @@ func newService(t *testing.T, change ...func(*Config)) *service {
 		}
 	})
 	h := newHandler(t, store, e, append([]func(*Config){func(c *Config) { c.Events = feed }}, change...)...)
-	return &service{newClient(t, h), store, e, feed}
+	return &service{newClient(t, h), store, e, feed, logger}
 }
 
 // want sends a request and checks the status.

@@ -260,7 +260,7 @@ func results(t *testing.T, w *httptest.ResponseRecorder) []map[string]any {
 	if w.Code != 200 {
 		t.Fatal(w.Code, w.Body)
 	}
-	list := []any{}
+	var list []any
 	if w.Header().Get("Content-Type") == ndjsonType {
 		list = ndjson(t, w.Body.String())
 	} else {

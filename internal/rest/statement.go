@@ -35,7 +35,7 @@ func (s *server) registerStatement(api huma.API) {
 			"in front there, so that no spreadsheet takes it for a formula). Without limit the whole statement is one answer of any "+
 			"length: one that breaks off is not whole. With limit it comes in pages, and each is a statement of its part: it "+
 			"opens with what the page before closed with.")
-	op.Responses = streamResponses(api, "The statement", map[string]*huma.Schema{
+	op.Responses = streamResponses("The statement", map[string]*huma.Schema{
 		jsonType: api.OpenAPI().Components.Schemas.Schema(reflect.TypeFor[Statement](), true, ""),
 		csvType:  {Type: huma.TypeString},
 	})

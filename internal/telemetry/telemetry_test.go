@@ -47,7 +47,16 @@ func TestMetrics(t *testing.T) {
 		tally.Result(r)
 	}
 	tally.Failed(rbcs.InvalidRequest)
+	tally.Previewed(poor)
+	tally.Previewed(failed)
 	tally.Done()
+	m.Previewed(posted)
+	m.Previewed(again)
+	m.Result(&rbcs.Result{Status: rbcs.Holding})
+	m.EventsSent(3)
+	m.StreamEnded("")
+	m.StreamEnded(rbcs.Overloaded)
+	m.Delivery("delivered", 20*time.Millisecond)
 
 	lines := scrape(t, m)
 	for _, want := range []string{
@@ -64,7 +73,14 @@ func TestMetrics(t *testing.T) {
 		`rbcs_transactions_total{code="",outcome="posted"} 3`,
 		`rbcs_transactions_total{code="insufficient_funds",outcome="rejected"} 2`,
 		`rbcs_transactions_total{code="",outcome="replayed"} 1`,
-		`rbcs_transactions_total{code="overloaded",outcome="error"} 2`,
+		`rbcs_transactions_total{code="overloaded",outcome="error"} 3`,
+		`rbcs_transactions_total{code="",outcome="previewed"} 2`,
+		`rbcs_transactions_total{code="insufficient_funds",outcome="previewed"} 1`,
+		`rbcs_transactions_total{code="",outcome="held"} 1`,
+		`rbcs_events_sent_total 3`,
+		`rbcs_event_streams_ended_total{code=""} 1`,
+		`rbcs_event_streams_ended_total{code="overloaded"} 1`,
+		`rbcs_webhook_delivery_duration_seconds_bucket{outcome="delivered",le="0.025"} 1`,
 		`rbcs_transactions_total{code="internal",outcome="error"} 3`,
 		`rbcs_transactions_total{code="invalid_request",outcome="error"} 1`,
 	} {
@@ -96,7 +112,12 @@ func TestNoMetrics(*testing.T) {
 	tally := m.Tally()
 	tally.Result(&rbcs.Result{Status: rbcs.Posted})
 	tally.Failed(rbcs.Internal)
+	tally.Previewed(&rbcs.Result{Status: rbcs.Posted})
 	tally.Done()
+	m.Previewed(&rbcs.Result{Status: rbcs.Posted})
+	m.EventsSent(1)
+	m.StreamEnded("")
+	m.Delivery("failed", 0)
 }
 
 func TestLogger(t *testing.T) {
