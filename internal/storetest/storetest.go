@@ -47,6 +47,7 @@ func runAll(t *testing.T, open func(t *testing.T) rbcs.Store) {
 		{"Reads", readTests},
 		{"Dump", dumpTests},
 		{"Crowd", crowdTests},
+		{"Throng", throngTests},
 	} {
 		t.Run(group.name, func(t *testing.T) {
 			e := begin(t, open)
