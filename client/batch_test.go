@@ -166,3 +166,35 @@ func TestWhatCannotBeWrittenIsNotSent(t *testing.T) {
 		}
 	}
 }
+
+// TestAGroupIsAlwaysSentWhole: its outcome is one, under the IDs of all members in their order.
+func TestAGroupIsAlwaysSentWhole(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, s := scripted(t, client.Retry{},
+			step{status: 200, body: answers("outcome_unknown!", "outcome_unknown!")},
+			step{err: errReset},
+			step{status: 200, body: answers("overloaded!", "overloaded!")},
+			step{status: 200, body: answers("posted", "posted")},
+		)
+		results, err := c.SubmitGroup(t.Context(), transactions("a", "b"))
+		if err != nil || len(results) != 2 || results[0].Status != rbcs.Posted || results[0].Err != nil || results[1].Status != rbcs.Posted {
+			t.Fatalf("got %+v, %v", results, err)
+		}
+		for _, sent := range s.sent {
+			if got := ids(t, sent.body); !slices.Equal(got, []string{"a", "b"}) || sent.url != "http://rbcs.test/v1/transactions/batch?atomic=true" {
+				t.Errorf("sent %v to %s", got, sent.url)
+			}
+		}
+	})
+}
+
+func TestAGroupThatIsNotDecided(t *testing.T) {
+	c, s := scripted(t, client.Retry{}, step{status: 200, body: answers("invalid_request", "group_failed")})
+	results, err := c.SubmitGroup(t.Context(), transactions("a", "b"), client.DryRun())
+	if err != nil || results[0].Err == nil || results[0].Err.Fields[0].Pointer != "/amount" || results[1].Err == nil || results[1].Err.Code != rbcs.GroupFailed {
+		t.Errorf("got %+v, %v", results, err)
+	}
+	if s.sent[0].url != "http://rbcs.test/v1/transactions/batch?atomic=true&dry_run=true" {
+		t.Errorf("sent to %s", s.sent[0].url)
+	}
+}

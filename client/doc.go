@@ -1,5 +1,6 @@
 // Package client speaks the HTTP interface of rbcs: it creates accounts,
-// submits transactions and reads balances.
+// submits transactions, reads balances, history and statements, and follows the
+// log of what was decided.
 //
 //	c, err := client.New("http://localhost:8080")
 //	…
@@ -26,6 +27,14 @@
 // [rbcs.OutcomeUnknown] the transaction may or may not have been posted: submit
 // it again, unchanged, and the service answers with the one outcome that it has.
 // With every other code nothing was recorded.
+//
+// # More than transfers
+//
+// A [Transaction] of the type [rbcs.Hold] reserves an amount, and [Client.Capture]
+// or [Client.Release] settles it; [Client.Reverse] moves money back. Each of them
+// is a transaction with an ID of its own. [Client.SubmitGroup] posts several
+// transactions or none. With [DryRun] all of these only tell what would become of
+// them.
 //
 // # Retries
 //

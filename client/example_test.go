@@ -174,3 +174,89 @@ func ExampleClient_History() {
 	// deposit-1 credit 100.00 100.00
 	// order-1 debit -12.34 87.66
 }
+
+func ExampleClient_Capture() {
+	ctx := context.Background()
+	c, stop := exampleService(ctx)
+	defer stop()
+
+	hold, err := c.Submit(ctx, client.Transaction{
+		ID: "room-7", Type: rbcs.Hold, Source: "alice", Destination: "bob", Amount: "80.00", Timestamp: time.Now(),
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(hold.Status, hold.SourceBalance, "of which held:", hold.SourceHeld)
+
+	captured, err := c.Capture(ctx, "room-7", client.Settlement{ID: "room-7-bill", Amount: "65.50"})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(captured.Status, captured.SourceBalance, "released:", captured.Remainder)
+	// Output:
+	// held 100.00 of which held: 80.00
+	// posted 34.50 released: 14.50
+}
+
+func ExampleClient_SubmitGroup() {
+	ctx := context.Background()
+	c, stop := exampleService(ctx)
+	defer stop()
+
+	now := time.Now()
+	results, err := c.SubmitGroup(ctx, []client.Transaction{
+		{ID: "sale-1", Source: "alice", Destination: "bob", Amount: "99.00", Timestamp: now},
+		{ID: "sale-1-fee", Source: "alice", Destination: "bank", Amount: "1.01", Timestamp: now},
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	for _, r := range results {
+		fmt.Println(r.ID, r.Status, r.Code, r.Short)
+	}
+	// Output:
+	// sale-1 rejected group_failed
+	// sale-1-fee rejected insufficient_funds 0.01
+}
+
+func ExampleClient_Statement() {
+	ctx := context.Background()
+	c, stop := exampleService(ctx)
+	defer stop()
+
+	for part, err := range c.Statement(ctx, "alice", client.StatementQuery{}) {
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		fmt.Println("opening", part.Opening)
+		for _, line := range part.Lines {
+			fmt.Println(line.ID, line.Change)
+		}
+		fmt.Println("closing", part.Closing)
+	}
+	// Output:
+	// opening 0.00
+	// deposit-1 100.00
+	// closing 100.00
+}
+
+func ExampleClient_Events() {
+	ctx := context.Background()
+	c, stop := exampleService(ctx)
+	defer stop()
+
+	after := client.FromBeginning // or the last EventID that was kept
+	for event, err := range c.Events(ctx, client.EventQuery{After: after}) {
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		fmt.Println(event.Sequence, event.ID, event.Status)
+		break // keep event.EventID with what was made of the event
+	}
+	// Output: 1 deposit-1 posted
+}

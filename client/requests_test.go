@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"rbcs"
@@ -72,6 +73,51 @@ func TestRequests(t *testing.T) {
 			}
 			return nil
 		}, "GET", "/v1/accounts/a/transactions?order=desc", ""},
+		{"history with all", func(c *client.Client) error {
+			for _, err := range c.History(t.Context(), "a", client.HistoryQuery{Type: rbcs.Capture, Direction: "debit", Counterparty: "b"}) {
+				return err
+			}
+			return nil
+		}, "GET", "/v1/accounts/a/transactions?counterparty=b&direction=debit&type=capture", ""},
+		{"hold, only to see", func(c *client.Client) error {
+			hold := order
+			hold.Type, hold.ExpiresAt = rbcs.Hold, time.Date(2026, 3, 8, 0, 0, 0, 0, time.UTC)
+			_, err := c.Submit(t.Context(), hold, client.DryRun())
+			return err
+		}, "POST", "/v1/transactions?dry_run=true", `{"id":"order-1","type":"hold","source":"alice","destination":"bob","amount":"12.34","timestamp":"2026-03-01T12:00:00Z","expires_at":"2026-03-08T00:00:00Z"}`},
+		{"capture", func(c *client.Client) error {
+			_, err := c.Capture(t.Context(), "a/b", client.Settlement{ID: "s", Amount: "5.00", Description: "d", Metadata: json.RawMessage(`{}`)})
+			return err
+		}, "POST", "/v1/transactions/a%2Fb/capture", `{"id":"s","amount":"5.00","description":"d","metadata":{}}`},
+		{"release", func(c *client.Client) error {
+			_, err := c.Release(t.Context(), "h", client.Settlement{ID: "s"}, client.DryRun())
+			return err
+		}, "POST", "/v1/transactions/h/release?dry_run=true", `{"id":"s"}`},
+		{"reverse", func(c *client.Client) error {
+			_, err := c.Reverse(t.Context(), "t", client.Settlement{ID: "s"})
+			return err
+		}, "POST", "/v1/transactions/t/reverse", `{"id":"s"}`},
+		{"statement", func(c *client.Client) error {
+			for _, err := range c.Statement(t.Context(), "a", client.StatementQuery{From: at}) {
+				return err
+			}
+			return nil
+		}, "GET", "/v1/accounts/a/statement?from=2026-03-01T12%3A00%3A00.000001Z&limit=1000", ""},
+		{"totals", func(c *client.Client) error {
+			_, err := c.Totals(t.Context(), "acme:")
+			return err
+		}, "GET", "/v1/balances?prefix=acme%3A", ""},
+		{"webhook", func(c *client.Client) error {
+			_, err := c.CreateWebhook(t.Context(), client.NewWebhook{URL: "https://x/", Account: "a", Prefix: "b:", Cursor: new(int64)})
+			return err
+		}, "POST", "/v1/webhooks", `{"url":"https://x/","account":"a","prefix":"b:","cursor":0}`},
+		{"change of a webhook", func(c *client.Client) error {
+			_, err := c.UpdateWebhook(t.Context(), "wh_1", client.WebhookChange{Paused: new(bool), Cursor: new(int64(5))})
+			return err
+		}, "PATCH", "/v1/webhooks/wh_1", `{"paused":false,"cursor":5}`},
+		{"delete a webhook", func(c *client.Client) error {
+			return c.DeleteWebhook(t.Context(), "wh_1")
+		}, "DELETE", "/v1/webhooks/wh_1", ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			cl, s := scripted(t, client.Retry{}, step{status: 200, body: "{}"})
@@ -194,5 +240,101 @@ func TestAmountIn(t *testing.T) {
 		if got, err := amount.In(2); err == nil || !got.IsZero() {
 			t.Errorf("%q: %s, %v", amount, got, err)
 		}
+	}
+}
+
+func TestStatement(t *testing.T) {
+	c, s := scripted(t, client.Retry{},
+		step{status: 200, body: `{"number":"a","currency":"USD","opening_balance":"1.00","closing_balance":"3.00","lines":[{"id":"x","change":"2.00"}],"next_cursor":"n"}`},
+		step{status: 503},
+		step{status: 200, body: `{"number":"a","currency":"USD","opening_balance":"3.00","closing_balance":"2.50","lines":[{"id":"y","change":"-0.50"}]}`},
+	)
+	var lines []string
+	var last client.Statement
+	for part, err := range c.Statement(t.Context(), "a", client.StatementQuery{PageSize: 1}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if last.Number != "" && part.Opening != last.Closing {
+			t.Errorf("a part opens with %s after one that closed with %s", part.Opening, last.Closing)
+		}
+		for _, line := range part.Lines {
+			lines = append(lines, line.ID+" "+string(line.Change))
+		}
+		last = part
+	}
+	if !slices.Equal(lines, []string{"x 2.00", "y -0.50"}) || last.Closing != "2.50" {
+		t.Errorf("got %v, closing with %s", lines, last.Closing)
+	}
+	if s.sent[2].url != "http://rbcs.test/v1/accounts/a/statement?cursor=n&limit=1" {
+		t.Errorf("asked for %s", s.sent[2].url)
+	}
+}
+
+func TestStatementCSV(t *testing.T) {
+	const csv = "committed_at,type\r\n,opening_balance\r\n"
+	for name, test := range map[string]struct {
+		steps []step
+		want  string
+		code  rbcs.Code
+	}{
+		"whole":          {[]step{{err: errReset}, {status: 503, retryAfter: "1"}, {status: 200, body: csv}}, csv, ""},
+		"broken off":     {[]step{{status: 200, body: csv, bodyErr: errReset}}, csv, rbcs.Unavailable},
+		"silent":         {[]step{{status: 200, body: csv, hangs: true}}, csv, rbcs.Unavailable},
+		"no account":     {[]step{{status: 404, body: problem("not_found", "no account a")}}, "", rbcs.NotFound},
+		"never answered": {[]step{{takes: time.Hour}, {takes: time.Hour}}, "", rbcs.Unavailable},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c, s := scripted(t, client.Retry{}, test.steps...)
+				var out strings.Builder
+				err := c.StatementCSV(t.Context(), "a", client.StatementQuery{}, &out)
+				if out.String() != test.want || rbcs.CodeOf(err) != test.code {
+					t.Errorf("got %q, %v", out.String(), err)
+				}
+				if accept := s.sent[0].header.Get("Accept"); accept != "text/csv" {
+					t.Errorf("asked for %s", accept)
+				}
+			})
+		})
+	}
+}
+
+// TestAWebhookIsRegisteredOnce: what has no ID is not sent again where it may have been done.
+func TestAWebhookIsRegisteredOnce(t *testing.T) {
+	for name, steps := range map[string][]step{
+		"lost":               {{err: errReset}},
+		"refused, then lost": {{err: errRefused}, {status: 429}, {status: 504}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c, _ := scripted(t, client.Retry{}, steps...)
+				if _, err := c.CreateWebhook(t.Context(), client.NewWebhook{URL: "https://x/"}); rbcs.CodeOf(err) != rbcs.OutcomeUnknown {
+					t.Errorf("got %v", err)
+				}
+			})
+		})
+	}
+}
+
+func TestAWebhookIsDeletedOnce(t *testing.T) {
+	gone := step{status: 404, body: problem("not_found", "no such webhook")}
+	for name, test := range map[string]struct {
+		steps []step
+		code  rbcs.Code
+	}{
+		"done":                {[]step{{status: 204}}, ""},
+		"lost and done":       {[]step{{err: errReset}, gone}, ""},
+		"never there":         {[]step{{err: errRefused}, gone}, rbcs.NotFound},
+		"lost, then not told": {[]step{{err: errReset}, {status: 409, body: problem("id_conflict", "x")}}, rbcs.IDConflict},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c, _ := scripted(t, client.Retry{}, test.steps...)
+				if err := c.DeleteWebhook(t.Context(), "wh_1"); rbcs.CodeOf(err) != test.code {
+					t.Errorf("got %v", err)
+				}
+			})
+		})
 	}
 }

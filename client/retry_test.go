@@ -137,6 +137,16 @@ func TestAReadIsNeverInDoubt(t *testing.T) {
 	}
 }
 
+// TestADryRunIsNeverInDoubt: it records nothing, whatever becomes of its answer.
+func TestADryRunIsNeverInDoubt(t *testing.T) {
+	for _, failure := range []step{{err: errReset}, {status: 502}, {status: 504}} {
+		c, _ := scripted(t, client.Retry{Attempts: 1}, failure)
+		if _, err := c.Submit(t.Context(), order, client.DryRun()); rbcs.CodeOf(err) != rbcs.Unavailable {
+			t.Errorf("%+v: got %v, want unavailable", failure, err)
+		}
+	}
+}
+
 func TestBackoffGrowsToItsBound(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const attempts = 60

@@ -16,8 +16,10 @@ import (
 	"rbcs"
 	"rbcs/client"
 	"rbcs/internal/engine"
+	"rbcs/internal/events"
 	"rbcs/internal/rest"
 	"rbcs/internal/sqlite"
+	"rbcs/internal/webhook"
 )
 
 // startService starts the real service on a file in dir. Both returned functions must be called.
@@ -34,19 +36,27 @@ func startService(dir string) (c *client.Client, stop func() error, err error) {
 	if _, err = store.DeclareCurrencies(ctx, currencies.Declared()); err != nil {
 		return nil, nil, errors.Join(err, store.Close())
 	}
-	eng, err := engine.New(store, engine.Config{})
+	feed := events.New(store, events.Config{})
+	eng, err := engine.New(store, engine.Config{Committed: feed.Wake})
 	if err != nil {
 		return nil, nil, errors.Join(err, store.Close())
 	}
-	handler, err := rest.New(rest.Config{Store: store, Engine: eng, Currencies: currencies, Logger: slog.New(slog.DiscardHandler)})
+	handler, err := rest.New(rest.Config{
+		Store: store, Engine: eng, Currencies: currencies, Logger: slog.New(slog.DiscardHandler), Events: feed,
+		Webhooks: &rest.Webhooks{
+			ValidateURL: func(url string) error { return webhook.ValidateURL(url, false) }, NewSecret: webhook.NewSecret,
+		},
+	})
 	if err != nil {
 		return nil, nil, errors.Join(err, eng.Stop(ctx), store.Close())
 	}
+	feed.Start()
 	server := httptest.NewServer(handler)
 	stop = func() error {
 		c.Close()
+		err := feed.Stop(ctx)
 		server.Close()
-		return errors.Join(eng.Stop(ctx), store.Close())
+		return errors.Join(err, eng.Stop(ctx), store.Close())
 	}
 	c, err = client.New(server.URL, quick)
 	if err != nil {
