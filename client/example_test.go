@@ -215,11 +215,11 @@ func ExampleClient_SubmitGroup() {
 		return
 	}
 	for _, r := range results {
-		fmt.Println(r.ID, r.Status, r.Code, r.Short)
+		fmt.Println(r.ID, r.Status, r.Code)
 	}
 	// Output:
 	// sale-1 rejected group_failed
-	// sale-1-fee rejected insufficient_funds 0.01
+	// sale-1-fee rejected insufficient_funds
 }
 
 func ExampleClient_Statement() {

@@ -105,7 +105,7 @@ func (c *Client) StatementCSV(ctx context.Context, number string, q StatementQue
 	if failure != nil {
 		return failure
 	}
-	defer body.Close()
+	defer func() { _ = body.Close() }() // it was only read
 	if _, err := io.Copy(w, body); err != nil {
 		return rbcs.Errorf(rbcs.Unavailable, "the statement broke off; what was written is not the whole: %w", err)
 	}

@@ -100,7 +100,7 @@ func (c *Client) open(ctx context.Context, req *request) (*http.Response, error)
 }
 
 func (c *Client) send(ctx context.Context, req *request) (*response, error) {
-	answer, err := c.open(ctx, req)
+	answer, err := c.open(ctx, req) //nolint:bodyclose // read closes it
 	if err != nil {
 		return nil, err
 	}

@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"time"
@@ -38,7 +39,7 @@ func (c *Client) openStream(outer context.Context, req *request) (_ *stream, _ *
 	ctx, cancel := context.WithCancelCause(outer)
 	s := &stream{ctx: ctx, cancel: cancel}
 	s.silent = time.AfterFunc(c.retry.AttemptTimeout, func() { cancel(fmt.Errorf("nothing came for %s", c.retry.AttemptTimeout)) })
-	answer, err := c.open(ctx, req)
+	answer, err := c.open(ctx, req) //nolint:bodyclose // read closes it, or who closes the stream
 	if err == nil && answer.StatusCode/100 == 2 {
 		s.body = answer.Body
 		s.silent.Reset(maxSilence)
@@ -69,7 +70,7 @@ func (s *stream) end() {
 func (s *stream) Read(p []byte) (int, error) {
 	s.silent.Reset(maxSilence)
 	n, err := s.body.Read(p)
-	if cause := context.Cause(s.ctx); err != nil && err != io.EOF && cause != nil {
+	if cause := context.Cause(s.ctx); err != nil && !errors.Is(err, io.EOF) && cause != nil {
 		err = cause
 	}
 	return n, err
