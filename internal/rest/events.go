@@ -133,7 +133,10 @@ func (s *server) stream(w http.ResponseWriter, r *http.Request, reader *events.R
 			return ""
 		default:
 			p := problemOf(err)
-			s.logFailure(r.Context(), p, "GET /v1/events")
+			var e *rbcs.Error
+			if errors.As(err, &e) && e.Err != nil { // else it ended as it should: the service stops, or the reader was too slow
+				s.logFailure(r.Context(), p, "GET /v1/events")
+			}
 			out.b = appendEnd(out.b, p)
 			flush()
 			return rbcs.Code(p.Code)

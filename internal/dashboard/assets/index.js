@@ -23,8 +23,8 @@ async function metrics() {
   if (!response.ok) return null;
   for (const line of (await response.text()).split('\n')) {
     const value = Number(line.slice(line.lastIndexOf(' ') + 1));
-    const outcome = /^rbcs_transactions_total\{.*outcome="(posted|rejected|error)"/.exec(line);
-    if (outcome) sums[outcome[1]] += value;
+    const outcome = /^rbcs_transactions_total\{.*outcome="(posted|held|rejected|error)"/.exec(line);
+    if (outcome) sums[outcome[1] === 'held' ? 'posted' : outcome[1]] += value;
     else if (line.startsWith('rbcs_commit_duration_seconds_sum ')) sums.seconds = value;
     else if (line.startsWith('rbcs_commit_duration_seconds_count ')) sums.commits = value;
   }
@@ -74,7 +74,9 @@ async function showHealth() {
 const time = s => el('time', {dateTime: s, title: s}, s.slice(0, 19).replace('T', ' '));
 const link = s => el('button', {className: 'link id', type: 'button', onclick: () => { $('query').value = s; search(s); }}, s);
 const money = (amount, currency) => `${amount} ${currency ?? ''}`;
-const status = t => el('span', {className: t.status === 'rejected' ? 'bad' : 'good', title: t.detail ?? ''}, t.code ?? t.status);
+const tone = {rejected: 'bad', held: 'warn', released: 'soft', expired: 'soft', reversed: 'soft'};
+const status = t => el('span', {className: tone[t.status] ?? 'good', title: t.detail ?? ''}, t.code ?? t.status);
+const party = s => s ? link(s) : '';
 
 function table(columns, rows) {
   if (rows.length === 0) return el('p', {className: 'soft'}, 'None yet.');
@@ -84,30 +86,102 @@ function table(columns, rows) {
       el('tr', {}, ...columns.map(([, cell, right]) => el('td', {className: right ? 'num' : ''}, cell(row)))))));
 }
 
+// The latest transactions as they stand now: the list once, then the stream of
+// events. While more is decided than anyone could read, or where there is no
+// stream, the list is asked for every few seconds instead.
+const shown = 15, tooFast = 300; // events in a second
+const live = {source: null, rows: [], stale: new Set(), events: 0, since: 0, drawing: false, restAt: 0};
+
+function showRows(error) {
+  $('latest').replaceChildren(error ? el('p', {className: 'bad'}, error) : table([
+    ['committed (UTC)', t => time(t.committed_at)], ['type', t => t.type], ['ID', t => link(t.id)], ['source', t => party(t.source)],
+    ['destination', t => party(t.destination)], ['amount', t => t.amount ? money(t.amount, t.currency) : '', true], ['', status],
+  ], live.rows));
+}
+
+// merge adds transactions to the rows. What is known of one later is truer.
+function merge(list) {
+  const all = new Map(live.rows.map(t => [t.sequence, t]));
+  for (const t of list) all.set(t.sequence, t);
+  live.rows = [...all.values()].sort((a, b) => b.sequence - a.sequence).slice(0, shown);
+}
+
+async function pollLatest() {
+  const latest = await get('/v1/transactions?limit=' + shown);
+  if (latest.ok) merge(latest.body.transactions);
+  showRows(latest.ok ? '' : latest.body.detail);
+}
+
+// refresh asks what became of the rows that an event referred to.
+async function refresh() {
+  const ids = [...live.stale].filter(id => live.rows.some(t => t.id === id));
+  live.stale.clear();
+  const answers = await Promise.allSettled(ids.map(id => get('/v1/transactions/' + encodeURIComponent(id))));
+  merge(answers.filter(a => a.status === 'fulfilled' && a.value.ok).map(a => a.value.body));
+}
+
+function draw() {
+  if (live.drawing) return;
+  live.drawing = true;
+  setTimeout(async () => {
+    await refresh();
+    live.drawing = false;
+    showRows();
+    if (live.stale.size > 0) draw();
+  }, 200);
+}
+
+function unfollow(rest) {
+  live.source?.close();
+  live.source = null;
+  live.restAt = performance.now() + rest;
+  $('live').textContent = '';
+}
+
+function follow() {
+  const source = live.source = new EventSource('/v1/events');
+  source.onopen = () => { $('live').textContent = 'live'; pollLatest().catch(() => {}); };
+  source.onerror = () => {
+    if (source.readyState === EventSource.CLOSED) unfollow(30000); // refused; else the browser connects again
+    else $('live').textContent = '';
+  };
+  source.addEventListener('transaction', event => {
+    const now = performance.now();
+    if (now - live.since > 1000) Object.assign(live, {since: now, events: 0});
+    if (++live.events > tooFast) return unfollow(10000);
+    const t = JSON.parse(event.data);
+    if (t.original) live.stale.add(t.original);
+    merge([t]);
+    draw();
+  });
+}
+
 async function showLatest() {
-  const latest = await get('/v1/transactions?limit=15');
-  $('latest').replaceChildren(latest.ok ? table([
-    ['committed (UTC)', t => time(t.committed_at)], ['ID', t => link(t.id)], ['source', t => link(t.source)],
-    ['destination', t => link(t.destination)], ['amount', t => money(t.amount, t.currency), true], ['', status],
-  ], latest.body.transactions) : el('p', {className: 'bad'}, latest.body.detail));
+  if (!live.source && performance.now() >= live.restAt) follow();
+  if (live.source?.readyState !== EventSource.OPEN) await pollLatest();
 }
 
 function facts(pairs) {
   return el('dl', {}, ...pairs.filter(([, v]) => v !== undefined).flatMap(([k, v]) => [el('dt', {}, k), el('dd', {}, v)]));
 }
 
-function account(a, changes) {
+function account(a, changes, holds) {
   return [el('h3', {}, 'Account ', el('span', {className: 'id'}, a.number)),
     facts([['balance', money(a.balance, a.currency)], ['held', money(a.held, a.currency)],
       ['available', money(a.available, a.currency)], ['overdraft', a.overdraft], ['status', a.status],
       ['version', String(a.version)], ['changed', time(a.updated_at)]]),
-    table([['committed (UTC)', t => time(t.committed_at)], ['ID', t => link(t.id)],
+    ...(holds.length === 0 ? [] : [el('h3', {}, 'Open holds'), table([['committed (UTC)', t => time(t.committed_at)], ['ID', t => link(t.id)],
+      ['source', t => link(t.source)], ['destination', t => link(t.destination)], ['amount', t => t.amount, true],
+      ['expires (UTC)', t => t.expires_at ? time(t.expires_at) : 'never']], holds), el('h3', {}, 'Changes')]),
+    table([['committed (UTC)', t => time(t.committed_at)], ['type', t => t.type], ['ID', t => link(t.id)],
       ['with', t => link(t.direction === 'credit' ? t.source : t.destination)],
-      ['change', t => t.change, true], ['balance', t => t.balance, true]], changes)];
+      ['change', t => t.change, true], ['balance', t => t.balance, true], ['held', t => t.held, true]], changes)];
 }
 
+const links = ['source', 'destination', 'original', 'settled_by'];
 function transaction(t) {
-  const known = Object.entries(t).map(([k, v]) => [k.replaceAll('_', ' '), typeof v === 'object' ? JSON.stringify(v) : String(v)]);
+  const known = Object.entries(t).map(([k, v]) => [k.replaceAll('_', ' '),
+    links.includes(k) ? link(v) : k === 'status' ? status({status: v}) : typeof v === 'object' ? JSON.stringify(v) : String(v)]);
   return [el('h3', {}, 'Transaction ', el('span', {className: 'id'}, t.id)), facts(known)];
 }
 
@@ -120,8 +194,9 @@ async function search(text) {
   try {
     const [a, t] = await Promise.all([get('/v1/accounts/' + name), get('/v1/transactions/' + name)]);
     if (a.ok) {
-      const changes = await get(`/v1/accounts/${name}/transactions?order=desc&limit=10`);
-      found.push(...account(a.body, changes.ok ? changes.body.transactions : []));
+      const [changes, holds] = await Promise.all([get(`/v1/accounts/${name}/transactions?order=desc&limit=10`),
+        get(`/v1/transactions?account=${name}&status=held&limit=20`)]);
+      found.push(...account(a.body, changes.ok ? changes.body.transactions : [], holds.ok ? holds.body.transactions : []));
     }
     if (t.ok) found.push(...transaction(t.body));
     const fault = [a, t].find(r => r.status >= 500);
@@ -139,7 +214,8 @@ $('search').addEventListener('submit', event => {
 });
 
 async function tick() {
-  if (!document.hidden) await Promise.allSettled([showHealth(), showMetrics(), showLatest()]);
+  if (document.hidden) unfollow(0);
+  else await Promise.allSettled([showHealth(), showMetrics(), showLatest()]);
   setTimeout(tick, every);
 }
 tick();
