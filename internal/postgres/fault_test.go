@@ -177,6 +177,38 @@ func TestCommitThatIsNotAnswered(t *testing.T) {
 	}
 }
 
+// syncWaiting are the backends that wait for a standby.
+const syncWaiting = "from pg_stat_activity where wait_event = 'SyncRep'"
+
+// awaitStandbys returns once commits wait for standbys: backends are told by the
+// checkpointer, which may learn of the setting after the connection that set it.
+func awaitStandbys(t *testing.T, admin *pgx.Conn, dsn string) {
+	t.Helper()
+	config, err := pgx.ParseConfig(dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	warned := false
+	config.OnNotice = func(*pgconn.PgConn, *pgconn.Notice) { warned = true }
+	conn, err := pgx.ConnectConfig(t.Context(), config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	committed := make(chan error, 1)
+	go func() {
+		var err error
+		for !warned && err == nil { // by the commit that waited and was cancelled
+			_, err = conn.Exec(t.Context(), "select pg_logical_emit_message(true, '', '')")
+		}
+		committed <- errors.Join(err, conn.Close(context.Background()))
+	}()
+	eventually(t, admin, "select count(*) = 1 "+syncWaiting)
+	execute(t, admin, "select pg_cancel_backend(pid) "+syncWaiting)
+	if err := <-committed; err != nil {
+		t.Fatal(err)
+	}
+}
+
 // TestSynchronousStandby has a server whose only synchronous standby is away:
 // COMMIT waits for ever.
 func TestSynchronousStandby(t *testing.T) {
@@ -189,16 +221,15 @@ func TestSynchronousStandby(t *testing.T) {
 	admin := connect(t, server.URL)
 	execute(t, admin, "alter system set synchronous_standby_names = 'away'")
 	execute(t, admin, "select pg_reload_conf()")
-	eventually(t, admin, "select current_setting('synchronous_standby_names') = 'away'")
+	awaitStandbys(t, admin, server.URL)
 
-	const waiting = "from pg_stat_activity where wait_event = 'SyncRep'"
 	failed := make(chan error, 1)
 	go func() {
 		_, err := s.Commit(t.Context(), []*rbcs.Transaction{transfer("warned")})
 		failed <- err
 	}()
-	eventually(t, admin, "select count(*) = 1 "+waiting)
-	execute(t, admin, "select pg_cancel_backend(pid) "+waiting)
+	eventually(t, admin, "select count(*) = 1 "+syncWaiting)
+	execute(t, admin, "select pg_cancel_backend(pid) "+syncWaiting)
 	err := <-failed
 	wantCode(t, err, rbcs.OutcomeUnknown)
 	if !errors.Is(err, errWarning) {
@@ -211,7 +242,7 @@ func TestSynchronousStandby(t *testing.T) {
 	if err := limited.Close(); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, admin, "select count(*) = 1 "+waiting) // Close leaves the backend alone
+	eventually(t, admin, "select count(*) = 1 "+syncWaiting) // Close leaves the backend alone
 	execute(t, admin, "alter system reset synchronous_standby_names")
 	execute(t, admin, "select pg_reload_conf()")
 	for _, id := range []string{"warned", "late"} {
