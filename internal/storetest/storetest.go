@@ -43,6 +43,8 @@ func runAll(t *testing.T, open func(t *testing.T) rbcs.Store) {
 		{"Listing", listingTests},
 		{"Commit", commitTests},
 		{"Replay", replayTests},
+		{"Holds", holdTests},
+		{"Reversals", reversalTests},
 		{"Limits", limitTests},
 		{"Reads", readTests},
 		{"Dump", dumpTests},
