@@ -29,7 +29,7 @@ func BenchmarkLife(b *testing.B) {
 	const size = 1000
 	s := openTemp(b)
 	created := benchAccounts(b, s, 10_000)
-	var spent [3]time.Duration
+	var spent, processor [3]time.Duration
 	committed := 0
 	for b.Loop() {
 		batches := [3][]*rbcs.Transaction{}
@@ -44,12 +44,13 @@ func BenchmarkLife(b *testing.B) {
 		}
 		mathrand.Shuffle(size, func(i, j int) { batches[2][i], batches[2][j] = batches[2][j], batches[2][i] })
 		for i, batch := range batches {
-			start := time.Now()
+			start, used := time.Now(), processorTime()
 			results, err := s.Commit(b.Context(), batch)
 			if err != nil {
 				b.Fatal(err)
 			}
 			spent[i] += time.Since(start)
+			processor[i] += processorTime() - used
 			if r := results[size-1]; r.Status == rbcs.Rejected {
 				b.Fatalf("%+v", r)
 			}
@@ -58,6 +59,7 @@ func BenchmarkLife(b *testing.B) {
 	}
 	for i, name := range []string{"transfer", "hold", "capture"} {
 		b.ReportMetric(float64(spent[i].Nanoseconds())/1000/float64(committed), "µs/"+name)
+		b.ReportMetric(float64(processor[i].Nanoseconds())/1000/float64(committed), "cpu-µs/"+name)
 	}
 	b.ReportMetric(0, "ns/op")
 }

@@ -353,3 +353,60 @@ func TestHeldAccounts(t *testing.T) {
 	}
 	wantError(t, to(rbcs.Closed), rbcs.InvalidRequest, "invalid")
 }
+
+// TestEras lists holds that stand far apart in the log.
+func TestEras(t *testing.T) {
+	s := openTemp(t)
+	createAccounts(t, s, "a", "b")
+	var want []string // the holds, the latest first
+	for era := range 3 {
+		var batch []*rbcs.Transaction
+		for i := range 3 {
+			id := fmt.Sprintf("%d%d", era, i)
+			batch = append(batch, hold(id, "a", "b", 1))
+			want = slices.Insert(want, 0, id)
+		}
+		mustCommit(t, s, batch...)
+		err := s.withWrite(t.Context(), func(w *writer, _ time.Time) error { // what is not theirs
+			return w.exec(fmt.Sprintf(`WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < %d)
+				INSERT INTO transactions (sequence, id, attempt, type, status, code, amount, decimals, occurred_at, instance, committed_at, posted_before)
+				SELECT m.last + i, 'other-' || (m.last + i), 1, 'transfer', 'rejected', 'account_not_found', x'80000000000000000000000000000001', 2, 0, 1, 0, 0
+				FROM n, (SELECT max(sequence) AS last FROM transactions) m`, 1<<eraBits))
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	list := func(account string, status rbcs.Status, before int64, limit int) (ids []string) {
+		t.Helper()
+		records, err := s.Transactions(t.Context(), rbcs.TransactionQuery{Account: account, Status: status, Before: before, Limit: limit})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, r := range records {
+			ids = append(ids, r.Transaction.ID)
+		}
+		return ids
+	}
+	for limit := 1; limit <= len(want); limit++ {
+		for _, account := range []string{"a", "b"} {
+			for _, status := range []rbcs.Status{"", rbcs.Holding} {
+				if got := list(account, status, 0, limit); !slices.Equal(got, want[:limit]) {
+					t.Errorf("%s %q: %v, want %v", account, status, got, want[:limit])
+				}
+			}
+		}
+	}
+	mustCommit(t, s, settle(rbcs.Capture, "c", hold("01", "a", "b", 1), 0))
+	for _, account := range []string{"a", "b"} {
+		if got := list(account, rbcs.Captured, 0, 5); !slices.Equal(got, []string{"01"}) {
+			t.Errorf("captured: %v", got)
+		}
+		if got := list(account, rbcs.Holding, 4, 5); !slices.Equal(got, []string{"02", "00"}) {
+			t.Errorf("of the first era are held: %v", got)
+		}
+	}
+	if got := list("b", "", 0, 2); !slices.Equal(got, []string{"c", "22"}) {
+		t.Errorf("the latest are %v", got)
+	}
+}

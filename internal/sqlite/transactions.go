@@ -41,9 +41,11 @@ const (
 	selectStanding = `SELECT sequence FROM standing INDEXED BY standing_status
 		WHERE status = ?4 AND sequence BETWEEN ?1 AND ?2 ORDER BY sequence DESC LIMIT ?3`
 	selectStandingSource = `SELECT sequence FROM standing INDEXED BY standing_source
-		WHERE source_key = ?4 AND status = ?5 AND sequence BETWEEN ?1 AND ?2 ORDER BY sequence DESC LIMIT ?3`
+		WHERE sequence >> 17 = ?6 AND source_key = ?4 AND status = ?5 AND sequence BETWEEN ?1 AND ?2
+		ORDER BY sequence DESC LIMIT ?3`
 	selectStandingDestination = `SELECT sequence FROM standing INDEXED BY standing_destination
-		WHERE destination_key = ?4 AND status = ?5 AND sequence BETWEEN ?1 AND ?2 ORDER BY sequence DESC LIMIT ?3`
+		WHERE sequence >> 17 = ?6 AND destination_key = ?4 AND status = ?5 AND sequence BETWEEN ?1 AND ?2
+		ORDER BY sequence DESC LIMIT ?3`
 
 	// Releases and expiries, under the account that would have received.
 	selectUnmoved = `SELECT sequence FROM transactions INDEXED BY transactions_unmoved
@@ -57,6 +59,10 @@ const (
 
 	selectRecord = "SELECT " + recordColumns + recordTables + "WHERE t.sequence = ?"
 )
+
+// eraBits is how many bits of a sequence tell the place in its era; the
+// migration's number is the same.
+const eraBits = 17
 
 // holdStatuses are what a hold may be now.
 var holdStatuses = []rbcs.Status{rbcs.Holding, rbcs.Captured, rbcs.Released, rbcs.Expired}
@@ -103,8 +109,8 @@ type listing struct {
 	status    rbcs.Status
 	low, high int64 // the first and the last sequence that may be in it
 	limit     int
-	sequences []int64
-	err       error // the first failure of add
+	sequences []int64 // what was gathered
+	err       error   // the first failure of add
 }
 
 // between sets the range of the query.
@@ -164,19 +170,22 @@ func (l *listing) of(number string) error {
 	switch l.status {
 	case rbcs.Rejected:
 	case "":
-		for _, status := range holdStatuses {
-			l.add(selectStandingDestination, a.key, string(status))
-		}
 		l.add(selectUnmoved, a.key)
-		return l.changes(selectChanges, a)
+		err = l.changes(selectChanges, a)
+		if l.cut(); len(l.sequences) == l.limit {
+			l.low = l.sequences[0]
+		}
+		for _, status := range holdStatuses {
+			l.stands(selectStandingDestination, a, status)
+		}
 	case rbcs.Posted:
 		l.add(selectUnmoved, a.key)
-		return l.changes(selectPostedChanges, a)
+		err = l.changes(selectPostedChanges, a)
 	default:
-		l.add(selectStandingSource, a.key, string(l.status))
-		l.add(selectStandingDestination, a.key, string(l.status))
+		l.stands(selectStandingSource, a, l.status)
+		l.stands(selectStandingDestination, a, l.status)
 	}
-	return nil
+	return err
 }
 
 // changes gathers what changed an account by walking its versions.
@@ -197,6 +206,15 @@ func (l *listing) changes(sql string, a *account) error {
 	return nil
 }
 
+// stands gathers what has a status under an account, from one era of the log
+// after another.
+func (l *listing) stands(sql string, a *account, status rbcs.Status) {
+	before := len(l.sequences)
+	for era := l.high >> eraBits; era >= l.low>>eraBits && len(l.sequences)-before < l.limit && l.err == nil; era-- {
+		l.add(sql, a.key, string(status), era)
+	}
+}
+
 // add gathers from one statement, whose first parameters are the range and the limit.
 func (l *listing) add(sql string, args ...any) {
 	s, err := l.stmt(sql)
@@ -214,19 +232,24 @@ func (l *listing) gather(s *stmt) {
 	l.err = cmp.Or(l.err, s.done())
 }
 
+// cut leaves the latest of what was gathered, in their order and each once: a
+// rejection may name one account on both sides.
+func (l *listing) cut() {
+	slices.Sort(l.sequences)
+	l.sequences = slices.Compact(l.sequences)
+	l.sequences = l.sequences[max(0, len(l.sequences)-l.limit):]
+}
+
 // records reads what was gathered, the latest first.
 func (l *listing) records() ([]rbcs.Record, error) {
-	slices.Sort(l.sequences)
-	sequences := slices.Compact(l.sequences) // a rejection may name one account on both sides
-	slices.Reverse(sequences)
-	sequences = sequences[:min(len(sequences), l.limit)]
-	list := make([]rbcs.Record, len(sequences))
-	for i, sequence := range sequences {
+	l.cut()
+	list := make([]rbcs.Record, 0, len(l.sequences))
+	for _, sequence := range slices.Backward(l.sequences) {
 		r, err := l.record(selectRecord, sequence)
 		if err != nil {
 			return nil, err
 		}
-		list[i] = *r
+		list = append(list, *r)
 	}
 	return list, nil
 }

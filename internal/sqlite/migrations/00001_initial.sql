@@ -125,8 +125,10 @@ CREATE TABLE standing (
 ) STRICT;
 
 CREATE INDEX standing_status ON standing (status);
-CREATE INDEX standing_source ON standing (status, source_key);
-CREATE INDEX standing_destination ON standing (status, destination_key);
+-- By account, in eras of the log: what is new goes to few pages, however long the
+-- log is. A list asks one era after another.
+CREATE INDEX standing_source ON standing (sequence >> 17, source_key, status);
+CREATE INDEX standing_destination ON standing (sequence >> 17, destination_key, status);
 CREATE INDEX standing_due ON standing (expires_at)
     WHERE status = 'held' AND expires_at IS NOT NULL;
 
