@@ -17,11 +17,8 @@ func (s *server) registerHistory(api huma.API) {
 }
 
 // maxScan bounds the changes that one request looks at in search of those that
-// fulfil a filter, and scanPage is how many of them it reads at once.
-const (
-	maxScan  = 10_000
-	scanPage = 1_000
-)
+// fulfil a filter: some milliseconds of reading.
+const maxScan = 1_000
 
 type historyInput struct {
 	AccountPath
@@ -98,29 +95,23 @@ func (s *server) getHistory(ctx context.Context, in *historyInput) (*historyOutp
 func (s *server) history(ctx context.Context, q rbcs.HistoryQuery, in *historyInput) (found []rbcs.Entry, more int64, err error) {
 	q.Limit = in.Limit + 1
 	if in.filtered() {
-		q.Limit = scanPage
+		q.Limit = maxScan
 	}
-	for scanned := 0; ; {
-		entries, err := s.Store.History(ctx, q)
-		if err != nil {
-			return nil, 0, err
-		}
-		for i := range entries {
-			if !in.wants(&entries[i]) {
-				continue
-			}
-			if len(found) == in.Limit { // one more than fits
-				return found, found[in.Limit-1].Version, nil
-			}
-			found = append(found, entries[i])
-		}
-		scanned += len(entries)
-		if len(entries) < q.Limit {
-			return found, 0, nil
-		}
-		q.After = entries[len(entries)-1].Version
-		if scanned >= maxScan {
-			return found, q.After, nil
-		}
+	entries, err := s.Store.History(ctx, q)
+	if err != nil {
+		return nil, 0, err
 	}
+	for i := range entries {
+		if !in.wants(&entries[i]) {
+			continue
+		}
+		if len(found) == in.Limit { // one more than fits
+			return found, found[in.Limit-1].Version, nil
+		}
+		found = append(found, entries[i])
+	}
+	if len(entries) == q.Limit {
+		more = entries[len(entries)-1].Version
+	}
+	return found, more, nil
 }

@@ -74,17 +74,17 @@ func (s *server) getStatement(ctx context.Context, in *statementInput) (*huma.St
 	}
 	select {
 	case s.statements <- struct{}{}:
-	default:
+	default: // each holds a page in memory, for a client that may be slow
 		return nil, s.refuse(ctx, rbcs.Errorf(rbcs.Overloaded, "too many statements are being sent; come back later"))
 	}
-	st, err := s.openStatement(ctx, q, in.Limit > 0)
-	if err != nil {
-		<-s.statements
-		return nil, s.refuse(ctx, err)
-	}
-	return &huma.StreamResponse{Body: func(ctx huma.Context) {
+	return &huma.StreamResponse{Body: func(bounded huma.Context) {
 		defer func() { <-s.statements }()
-		r, w := humago.Unwrap(ctx)
+		r, w := humago.Unwrap(bounded) // whose context is not bounded by the time of a request
+		st, err := s.openStatement(bounded.Context(), q, in.Limit > 0)
+		if err != nil {
+			s.fail(w, r, err)
+			return
+		}
 		s.sendStatement(w, r, st, q)
 	}}, nil
 }
