@@ -123,7 +123,13 @@ func TestDiskFull(t *testing.T) {
 	for i := range batch {
 		batch[i] = transfer(fmt.Sprint(i), "a", "b", 1)
 	}
+	holds := make([]*rbcs.Transaction, 500)
+	for i := range holds {
+		holds[i] = hold(fmt.Sprint("hold ", i), "a", "b", 1)
+	}
 	_, err := s.Commit(t.Context(), batch)
+	wantError(t, err, rbcs.Unavailable, "full")
+	_, err = s.Commit(t.Context(), group(holds...))
 	wantError(t, err, rbcs.Unavailable, "full")
 	if n := count(t, s, "SELECT count(*) FROM transactions"); n != 0 {
 		t.Errorf("%d transactions are recorded", n)
@@ -131,6 +137,10 @@ func TestDiskFull(t *testing.T) {
 	limit("1000000")
 	if r := mustCommit(t, s, batch...)[499]; r.Replayed || r.Sequence != 500 || r.Source.Version != 500 {
 		t.Errorf("afterwards: %+v", r)
+	}
+	// Nothing of the row that failed is left in the statement.
+	if r, err := s.Transaction(t.Context(), "0"); err != nil || r.Transaction != *withCurrency(batch[0]) {
+		t.Errorf("afterwards: %+v, %v", r, err)
 	}
 }
 

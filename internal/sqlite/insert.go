@@ -27,13 +27,14 @@ func (c *commit) insert(decisions []posting.Decision, instance int64) error {
 		d.Sequence = sequence
 		c.bindDecision(s, d, instance)
 		rare := c.bindRare(s, d, posted)
-		if err := s.run(); err != nil {
-			return err
-		}
-		if rare {
+		err := s.run()
+		if rare { // also after a failure: the statement is used again
 			for i := firstRare; i <= lastRare; i++ {
 				s.null(i)
 			}
+		}
+		if err != nil {
+			return err
 		}
 		if d.Status == rbcs.Posted {
 			posted = sequence
