@@ -17,16 +17,16 @@ demo: ## accounts, transactions, balances and the audit, in a minute, with nothi
 	$(GO) run ./cmd/rbcs demo
 
 .PHONY: test
-test: ## everything but the long suites; needs PostgreSQL, PgBouncer and Redis binaries (make deps)
+test: deps ## everything but the long suites
 	$(GO) vet ./...
 	$(GO) test -count=1 ./...
 
 .PHONY: race
-race: ## the tests under the race detector
+race: deps ## the tests under the race detector
 	$(GO) test -count=1 -race -short ./...
 
 .PHONY: cover
-cover: ## coverage of the core packages, with the threshold
+cover: deps ## coverage of the core packages, with the threshold
 	./test/coverage.sh
 
 .PHONY: lint
@@ -38,8 +38,8 @@ bench: build ## the figures of docs/performance.md, in one run (15 minutes)
 	./test/load/compare.sh
 
 .PHONY: deps
-deps: ## the Debian packages that the tests start servers from
-	apt-get install -y --no-install-recommends postgresql pgbouncer redis-server
+deps: ## the servers that tests start (PostgreSQL, PgBouncer, Redis), from Debian's packages where they are missing
+	@./test/deps.sh
 
 $(BIN)/golangci-lint: tools/go.mod
 	GOBIN=$(CURDIR)/$(BIN) $(GO) -C tools install tool

@@ -89,7 +89,7 @@ func (c *ImportCmd) Run(ctx context.Context, m *Main) (err error) {
 	p.end()
 	s.print(m.Stdout)
 	switch {
-	case ctx.Err() != nil:
+	case err != nil && ctx.Err() != nil:
 		fmt.Fprintf(m.Stderr, "stopped after %s; run the same command again to go on: what is decided already is replayed\n", s.last())
 		return context.Cause(ctx)
 	case err != nil:
@@ -104,30 +104,32 @@ func (c *ImportCmd) Run(ctx context.Context, m *Main) (err error) {
 // at a time keeps the order: two requests in flight could overtake each other.
 func (c *ImportCmd) importAll(ctx context.Context, files *importFiles, target importTarget, s *importSummary, p *progress) error {
 	reading, stopReading := context.WithCancel(ctx)
+	defer stopReading() // not waited for: standard input may have nothing to read for ever
 	batches := make(chan *importBatch, 2)
 	var readErr error
 	go func() {
 		defer close(batches)
 		readErr = files.read(reading, c.Batch, batches)
 	}()
-	defer func() { // the reader must be gone before the files are closed
-		stopReading()
-		for range batches { // what was read in advance is not sent
-		}
-	}()
 	sending, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
 	defer context.AfterFunc(ctx, func() { time.AfterFunc(stopGrace, cancel) })()
-	for b := range batches {
-		if err := s.send(sending, target, b); err != nil {
-			return err
+	for {
+		select {
+		case b, more := <-batches:
+			if !more {
+				return readErr
+			}
+			if err := s.send(sending, target, b); err != nil {
+				return err
+			}
+			p.items.Store(s.lines)
+		case <-ctx.Done():
 		}
-		p.items.Store(s.lines)
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
 	}
-	return readErr
 }
 
 // importSummary counts what became of the lines.

@@ -54,11 +54,18 @@ func (c *ImportCmd) target(ctx context.Context, m *Main) (importTarget, error) {
 		return nil, err
 	}
 	t := &importStore{store: store}
-	if err := t.init(ctx, c.Currencies, engine.Config{InFlight: inFlight, Logger: logger}); err != nil {
+	if err := t.init(ctx, c.Currencies, engine.Config{
+		InFlight: inFlight, Logger: logger,
+		MaxBatch: c.Batch, MaxBatchBytes: maxCommitBytes,
+	}); err != nil {
 		return nil, errors.Join(err, store.Close())
 	}
 	return t, nil
 }
+
+// maxCommitBytes lets a batch be one commit: nobody waits for anything else, and
+// a large commit writes each page of the database once.
+const maxCommitBytes = 64 << 20
 
 // importStore imports without a service, on its own engine.
 type importStore struct {

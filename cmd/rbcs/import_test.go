@@ -256,6 +256,25 @@ func TestImportInterrupted(t *testing.T) {
 	checkExpected(t, dir, s.URL())
 }
 
+// TestImportInterruptedWhileWaiting: nothing comes from standard input any more.
+func TestImportInterruptedWhileWaiting(t *testing.T) {
+	r, w := io.Pipe()
+	defer func() { _ = w.Close() }() // ends the reader
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() {
+		_, _ = io.WriteString(w, strings.Repeat("{\n", 100)) // the reader has all of it when this returns
+		cancel()
+	}()
+	var stderr bytes.Buffer
+	m := Main{Stdin: r, Stdout: io.Discard, Stderr: &stderr}
+	if code := m.Run(ctx, []string{"import", "--store", string(sqliteStore(t)), "-"}); code != exitFailed {
+		t.Errorf("exit code %d", code)
+	}
+	if !strings.HasPrefix(stderr.String(), "stopped after no line; run the same command again") {
+		t.Errorf("it says %s", stderr.String())
+	}
+}
+
 // TestImportThroughABadNetwork: lost answers and refusals in between are
 // retried with the same IDs, and no money moves twice.
 func TestImportThroughABadNetwork(t *testing.T) {

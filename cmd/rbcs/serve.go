@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"runtime/debug"
 	"strings"
 	"time"
 
@@ -80,8 +81,17 @@ func (c *ServeCmd) Validate() error {
 	return nil
 }
 
+// gcPercent lets the heap grow to five times what is alive before it is
+// collected. What is alive is small (batches on their way), so that this costs
+// about 100 MB, and saves a quarter of the service's time per transaction in
+// batches; see docs/performance.md. GOGC and GOMEMLIMIT win.
+const gcPercent = 400
+
 // Run serves until ctx ends.
 func (c *ServeCmd) Run(ctx context.Context, m *Main) error {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(gcPercent)
+	}
 	s, err := startServer(ctx, *c, m)
 	if err != nil {
 		return err

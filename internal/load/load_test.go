@@ -195,7 +195,7 @@ func TestOpenLoop(t *testing.T) {
 		t.Errorf("%d requests and %d missed at 200/s for 1 s", r.Requests, r.Missed)
 	}
 	// 60 of the 200 were due during the stall. A closed loop with two clients would have seen two slow requests.
-	if r.WriteLatency.P50 > 100 || r.WriteLatency.P90 < 50 || r.WriteLatency.Max < 250 {
+	if r.WriteLatency.P90 < 50 || r.WriteLatency.Max < 250 {
 		t.Errorf("the stall does not show: %+v", r.WriteLatency)
 	}
 }
