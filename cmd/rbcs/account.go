@@ -12,12 +12,16 @@ import (
 
 // AccountCmd is what the API does with accounts.
 type AccountCmd struct {
-	Create  accountCreate  `cmd:"" help:"Create an account."`
-	Get     accountGet     `cmd:"" help:"Show an account."`
-	List    accountList    `cmd:"" help:"List accounts by number."`
-	Set     accountSet     `cmd:"" help:"Change an account: freeze, close, reopen, overdraft, metadata."`
-	Balance accountBalance `cmd:"" help:"Show an account's balance, now or at a moment."`
-	History accountHistory `cmd:"" help:"List the changes of an account's balance."`
+	Create    accountCreate    `cmd:"" help:"Create an account."`
+	Get       accountGet       `cmd:"" help:"Show an account."`
+	List      accountList      `cmd:"" help:"List accounts by number."`
+	Set       accountSet       `cmd:"" help:"Change an account: its status, overdraft or metadata."`
+	Freeze    accountFreeze    `cmd:"" help:"Let an account neither send nor receive."`
+	Close     accountClose     `cmd:"" help:"Close an account that has nothing and no open holds."`
+	Reopen    accountReopen    `cmd:"" help:"Open an account that is frozen or closed."`
+	Balance   accountBalance   `cmd:"" help:"Show an account's balance, now or at a moment."`
+	History   accountHistory   `cmd:"" help:"List the changes of an account's balance."`
+	Statement accountStatement `cmd:"" help:"Say why an account's balance changed: opening balance, changes, closing balance."`
 }
 
 type accountCreate struct {
@@ -213,43 +217,5 @@ func (c *accountBalance) Run(ctx context.Context, m *Main) error {
 		{"version", strconv.FormatInt(b.Version, 10)},
 		{"as of", formatTime(b.AsOf)},
 		{"served by", b.ServedBy},
-	})
-}
-
-type accountHistory struct {
-	apiFlags
-	Number string   `arg:"" help:"The account's number."`
-	From   timeFlag `placeholder:"TIME" help:"Only what was committed at or after this moment."`
-	To     timeFlag `placeholder:"TIME" help:"Only what was committed before this moment."`
-	Oldest bool     `help:"The oldest first; else the latest."`
-	Limit  int      `default:"100" placeholder:"N" help:"At most so many (${default})."`
-}
-
-// Help is the long help of the command.
-func (accountHistory) Help() string {
-	return `Examples:
-
-  rbcs account history alice
-  rbcs account history alice --from 2026-01-01 --to 2026-02-01 --oldest`
-}
-
-func (c *accountHistory) Run(ctx context.Context, m *Main) error {
-	api, err := c.client()
-	if err != nil {
-		return err
-	}
-	defer api.Close()
-	list := api.History(ctx, c.Number, client.HistoryQuery{
-		From: c.From.Time, To: c.To.Time, Descending: !c.Oldest, PageSize: pageSize(c.Limit),
-	})
-	head := []string{"COMMITTED AT", "ID", "CHANGE", "BALANCE", "VERSION", "WITH"}
-	return printList(m, c.apiFlags, list, c.Limit, head, func(e *client.Entry) []string {
-		other := e.Source
-		if e.Direction == "debit" {
-			other = e.Destination
-		}
-		return []string{
-			formatTime(e.CommittedAt), e.ID, string(e.Change), string(e.Balance), strconv.FormatInt(e.Version, 10), other,
-		}
 	})
 }

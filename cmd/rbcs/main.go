@@ -50,8 +50,11 @@ type cli struct {
 	Import ImportCmd `cmd:"" help:"Import files of accounts and transactions."`
 	Bench  BenchCmd  `cmd:"" help:"Put load on a service, measure it, and check every balance."`
 
-	Account AccountCmd `cmd:"" help:"Create, show and change accounts."`
-	Tx      TxCmd      `cmd:"" help:"Submit and show transactions."`
+	Account  AccountCmd  `cmd:"" help:"Create, show and change accounts."`
+	Balances BalancesCmd `cmd:"" help:"Sum the accounts under a prefix, by currency."`
+	Tx       TxCmd       `cmd:"" help:"Submit, settle, reverse and show transactions."`
+	Events   EventsCmd   `cmd:"" help:"Follow the log as it is committed."`
+	Webhook  WebhookCmd  `cmd:"" help:"Register webhooks, and look after them."`
 }
 
 // Exit codes.

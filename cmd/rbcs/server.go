@@ -183,7 +183,9 @@ func (s *server) stopFollowers(ctx context.Context) error {
 		err = s.stopWebhooks(ctx)
 	}
 	if s.feed != nil {
-		err = errors.Join(err, s.feed.Stop(ctx))
+		soon, cancel := atLeast(ctx, abortTimeout)
+		defer cancel()
+		err = errors.Join(err, s.feed.Stop(soon))
 	}
 	return err
 }
@@ -191,20 +193,24 @@ func (s *server) stopFollowers(ctx context.Context) error {
 // stopWebhooks gives deliveries a little time to end. What is interrupted is
 // delivered again by the next who claims the webhook.
 func (s *server) stopWebhooks(ctx context.Context) error {
-	grace, cancel := context.WithTimeout(ctx, deliveryGrace)
+	grace := deliveryGrace
+	if deadline, bounded := ctx.Deadline(); bounded {
+		grace = min(grace, time.Until(deadline)/2)
+	}
+	patient, cancel := context.WithTimeout(ctx, grace)
 	defer cancel()
-	err := s.webhooks.Stop(grace)
+	err := s.webhooks.Stop(patient)
 	if err == nil {
 		return nil
 	}
 	s.logger.WarnContext(ctx, "a receiver of webhooks does not answer", slog.Any("error", err))
-	abort, cancel := context.WithTimeout(context.WithoutCancel(ctx), abortTimeout)
+	soon, cancel := atLeast(ctx, abortTimeout)
 	defer cancel()
-	return s.webhooks.Stop(abort)
+	return s.webhooks.Stop(soon)
 }
 
-// deliveryGrace is how long deliveries under way may take at the end. Clients
-// that wait for their transactions come first.
+// deliveryGrace is how long deliveries under way may take at the end, and never
+// more than half of the time: clients wait for their transactions.
 const deliveryGrace = 5 * time.Second
 
 // close closes what is open, also after half a start.

@@ -15,21 +15,102 @@ import (
 
 // TxCmd is what the API does with transactions.
 type TxCmd struct {
-	Submit txSubmit `cmd:"" help:"Submit a transaction."`
-	Get    txGet    `cmd:"" help:"Show what is recorded under an ID."`
-	List   txList   `cmd:"" help:"List transactions, the latest first."`
+	Submit  txSubmit  `cmd:"" help:"Submit a transaction."`
+	Hold    txHold    `cmd:"" help:"Reserve an amount, to be captured or released later."`
+	Capture txCapture `cmd:"" help:"Settle a hold: move all or part of it, release the rest."`
+	Release txRelease `cmd:"" help:"Settle a hold: give all of it back."`
+	Reverse txReverse `cmd:"" help:"Move all or part of a posted transaction back."`
+	Get     txGet     `cmd:"" help:"Show what is recorded under an ID, and what it is now."`
+	List    txList    `cmd:"" help:"List transactions, the latest first."`
+}
+
+// txFlags are what all transactions have.
+type txFlags struct {
+	apiFlags
+	ID          string     `name:"id" placeholder:"ID" help:"Unique ID, 1–128 printable ASCII characters (a new UUID, which is printed)."`
+	Description string     `placeholder:"TEXT" help:"For a person who reads it later."`
+	Metadata    jsonObject `placeholder:"JSON" help:"A JSON object to keep with the transaction."`
+	DryRun      bool       `help:"Only show what would be decided now; nothing is recorded."`
+}
+
+// prepare gives the transaction an ID if it has none.
+func (f *txFlags) prepare() error {
+	if f.ID != "" {
+		return nil
+	}
+	id, err := uuid.NewV7()
+	if err != nil {
+		return fmt.Errorf("make an ID: %w", err)
+	}
+	f.ID = id.String()
+	return nil
+}
+
+// decide submits what has been prepared and prints what was decided. again is
+// what makes the command line the same as this one.
+func (f *txFlags) decide(m *Main, again string, submit func(*client.Client, ...client.SubmitOption) (client.Result, error)) error {
+	api, err := f.client()
+	if err != nil {
+		return err
+	}
+	defer api.Close()
+	var opts []client.SubmitOption
+	if f.DryRun {
+		opts = append(opts, client.DryRun())
+	}
+	result, err := submit(api, opts...)
+	if err != nil {
+		if rbcs.CodeOf(err) == rbcs.OutcomeUnknown { // the person needs what was made up for them
+			err = fmt.Errorf("%w; the same again: %s", err, again)
+		}
+		return f.explain(err)
+	}
+	if err := f.printResult(m, &result); err != nil {
+		return err
+	}
+	if result.Status == rbcs.Rejected {
+		verb := "is"
+		if f.DryRun {
+			verb = "would be"
+		}
+		return fmt.Errorf("transaction %s %s rejected: %s: %s", result.ID, verb, result.Code, result.Detail)
+	}
+	return nil
+}
+
+// txMove is what moves or reserves money between two accounts.
+type txMove struct {
+	Source      string   `arg:"" help:"The account that pays."`
+	Destination string   `arg:"" help:"The account that receives."`
+	Amount      string   `arg:"" help:"Plain decimal digits, such as 12.34"`
+	Currency    string   `placeholder:"CODE" help:"The currency, to be sure of it (the source account's)."`
+	Timestamp   timeFlag `placeholder:"TIME" help:"When it happened (now)."`
+}
+
+// run submits a transfer or a hold.
+func (c *txMove) run(ctx context.Context, m *Main, f *txFlags, kind rbcs.Type, expires time.Time) error {
+	if err := f.prepare(); err != nil {
+		return err
+	}
+	t := client.Transaction{
+		ID: f.ID, Type: kind, Source: c.Source, Destination: c.Destination, Amount: client.Amount(c.Amount), Currency: c.Currency,
+		Timestamp: c.Timestamp.Time, ExpiresAt: expires, Description: f.Description, Metadata: json.RawMessage(f.Metadata),
+	}
+	if t.Timestamp.IsZero() {
+		t.Timestamp = time.Now().UTC().Truncate(time.Microsecond)
+	}
+	again := fmt.Sprintf("--id %s --timestamp %s", t.ID, formatTime(t.Timestamp))
+	if !expires.IsZero() {
+		again += " --expires-at " + formatTime(expires)
+	}
+	return f.decide(m, again, func(api *client.Client, opts ...client.SubmitOption) (client.Result, error) {
+		return api.Submit(ctx, t, opts...)
+	})
 }
 
 type txSubmit struct {
-	apiFlags
-	Source      string     `arg:"" help:"The account that pays."`
-	Destination string     `arg:"" help:"The account that receives."`
-	Amount      string     `arg:"" help:"Plain decimal digits, such as 12.34"`
-	ID          string     `name:"id" placeholder:"ID" help:"Unique ID, 1–128 printable ASCII characters (a new UUID, which is printed)."`
-	Currency    string     `placeholder:"CODE" help:"The currency, to be sure of it (the source account's)."`
-	Timestamp   timeFlag   `placeholder:"TIME" help:"When it happened (now)."`
-	Description string     `placeholder:"TEXT" help:"For a person who reads it later."`
-	Metadata    jsonObject `placeholder:"JSON" help:"A JSON object to keep with the transaction."`
+	txFlags
+	txMove
 }
 
 // Help is the long help of the command.
@@ -41,44 +122,13 @@ A rejection is printed and exits with 1.
 Examples:
 
   rbcs tx submit alice bob 12.34
+  rbcs tx submit alice bob 12.34 --dry-run
   rbcs tx submit alice bob 12.34 --id order-42 --timestamp 2026-01-31T12:00:00Z
   rbcs tx submit bank alice 0.5 --currency BTC --description 'first deposit' --json`
 }
 
 func (c *txSubmit) Run(ctx context.Context, m *Main) error {
-	api, err := c.client()
-	if err != nil {
-		return err
-	}
-	defer api.Close()
-	t := client.Transaction{
-		ID: c.ID, Source: c.Source, Destination: c.Destination, Amount: client.Amount(c.Amount), Currency: c.Currency,
-		Timestamp: c.Timestamp.Time, Description: c.Description, Metadata: json.RawMessage(c.Metadata),
-	}
-	if t.ID == "" {
-		id, err := uuid.NewV7()
-		if err != nil {
-			return fmt.Errorf("make an ID: %w", err)
-		}
-		t.ID = id.String()
-	}
-	if t.Timestamp.IsZero() {
-		t.Timestamp = time.Now().UTC().Truncate(time.Microsecond)
-	}
-	result, err := api.Submit(ctx, t)
-	if err != nil {
-		if rbcs.CodeOf(err) == rbcs.OutcomeUnknown { // the person needs what was made up for them
-			err = fmt.Errorf("%w; the same again: --id %s --timestamp %s", err, t.ID, formatTime(t.Timestamp))
-		}
-		return c.explain(err)
-	}
-	if err := c.printResult(m, &result); err != nil {
-		return err
-	}
-	if result.Status == rbcs.Rejected {
-		return fmt.Errorf("transaction %s is rejected: %s: %s", result.ID, result.Code, result.Detail)
-	}
-	return nil
+	return c.run(ctx, m, &c.txFlags, "", time.Time{})
 }
 
 type txGet struct {
@@ -117,18 +167,42 @@ func (f apiFlags) printResult(m *Main, r *client.Result) error {
 			rows = append(rows, []string{name, value})
 		}
 	}
-	if r.Replayed {
+	money := func(name string, amount client.Amount) {
+		if amount != "" {
+			add(name, string(amount)+" "+r.Currency)
+		}
+	}
+	moment := func(name string, t time.Time) {
+		if !t.IsZero() {
+			add(name, formatTime(t))
+		}
+	}
+	switch {
+	case r.Replayed:
 		rows[1][1] += " (before: this ID was decided already)"
+	case r.DryRun:
+		rows[1][1] += " (a dry run: nothing is recorded)"
 	}
 	add("code", string(r.Code))
 	add("detail", r.Detail)
 	add("type", string(r.Type))
+	add("original", r.Original)
 	add("source", side(r.Source, r.SourceBalance, r.SourceVersion))
 	add("destination", side(r.Destination, r.DestinationBalance, r.DestinationVersion))
-	add("amount", string(r.Amount)+" "+r.Currency)
-	add("timestamp", formatTime(r.Timestamp))
-	add("committed at", formatTime(r.CommittedAt))
-	add("sequence", strconv.FormatInt(r.Sequence, 10))
+	money("amount", r.Amount)
+	money("held then", r.SourceHeld)
+	money("remainder", r.Remainder)
+	moment("expires at", r.ExpiresAt)
+	add("settled by", r.SettledBy)
+	money("reversed", r.Reversed)
+	if r.Group != nil {
+		add("group", fmt.Sprintf("%d of %d, %s", r.Group.Position+1, r.Group.Size, r.Group.ID))
+	}
+	moment("timestamp", r.Timestamp)
+	moment("committed at", r.CommittedAt)
+	if r.Sequence > 0 {
+		add("sequence", strconv.FormatInt(r.Sequence, 10))
+	}
 	add("description", r.Description)
 	add("metadata", string(r.Metadata))
 	return printOne(m, f, r, rows)
@@ -145,7 +219,7 @@ func side(number string, balance client.Amount, version int64) string {
 type txList struct {
 	apiFlags
 	Account string   `placeholder:"NUMBER" help:"Only transactions with this account on either side."`
-	Status  string   `enum:"posted,rejected," default:"" placeholder:"STATUS" help:"Only posted or rejected ones."`
+	Status  string   `enum:"posted,held,rejected,captured,released,expired,reversed," default:"" placeholder:"STATUS" help:"Only those that are now posted, held, rejected, captured, released, expired or reversed."`
 	From    timeFlag `placeholder:"TIME" help:"Only what was committed at or after this moment."`
 	To      timeFlag `placeholder:"TIME" help:"Only what was committed before this moment."`
 	Limit   int      `default:"100" placeholder:"N" help:"At most so many (${default})."`
@@ -157,6 +231,7 @@ func (txList) Help() string {
 
   rbcs tx list
   rbcs tx list --account alice --status rejected --from 2026-01-01
+  rbcs tx list --status held
   rbcs tx list --limit 1000000 --json > transactions.ndjson`
 }
 
@@ -169,12 +244,12 @@ func (c *txList) Run(ctx context.Context, m *Main) error {
 	list := api.Transactions(ctx, client.TransactionQuery{
 		Account: c.Account, Status: rbcs.Status(c.Status), From: c.From.Time, To: c.To.Time, PageSize: pageSize(c.Limit),
 	})
-	head := []string{"COMMITTED AT", "ID", "STATUS", "SOURCE", "DESTINATION", "AMOUNT", "CURRENCY"}
+	head := []string{"COMMITTED AT", "ID", "TYPE", "STATUS", "SOURCE", "DESTINATION", "AMOUNT", "CURRENCY"}
 	return printList(m, c.apiFlags, list, c.Limit, head, func(r *client.Result) []string {
 		status := string(r.Status)
 		if r.Code != "" {
 			status += ": " + string(r.Code)
 		}
-		return []string{formatTime(r.CommittedAt), r.ID, status, r.Source, r.Destination, string(r.Amount), r.Currency}
+		return []string{formatTime(r.CommittedAt), r.ID, string(r.Type), status, r.Source, r.Destination, string(r.Amount), r.Currency}
 	})
 }
