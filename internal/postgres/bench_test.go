@@ -98,3 +98,43 @@ func BenchmarkCommit(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkHolds measures transfers, holds and captures in turn: one operation is
+// a batch of each. It reports what one transaction of each costs.
+func BenchmarkHolds(b *testing.B) {
+	server := testenv.PostgresServer(b, "shared_buffers=512MB", "max_wal_size=4GB")
+	if err := Migrate(b.Context(), server.URL, MigrateOptions{Logger: quiet}); err != nil {
+		b.Fatal(err)
+	}
+	s := openStore(b, server.URL)
+	const accounts = 10_000
+	createAccounts(b, s, accounts)
+	g := generator{prefix: "h", accounts: accounts, random: newRandom(1)}
+	for _, size := range []int{1, 64, 1000} {
+		b.Run(fmt.Sprintf("size=%d", size), func(b *testing.B) {
+			spent := map[string]time.Duration{}
+			timed := func(kind string, batch []*rbcs.Transaction) {
+				start := time.Now()
+				commit(b, s, batch...)
+				spent[kind] += time.Since(start)
+			}
+			for b.Loop() {
+				timed("transfer", g.batch(size))
+				holds := g.batch(size)
+				for _, t := range holds {
+					t.Type, t.ExpiresAt = rbcs.Hold, time.Date(3000, 1, 1, 0, 0, 0, 0, time.UTC)
+				}
+				timed("hold", holds)
+				captures := make([]*rbcs.Transaction, size)
+				for i, t := range holds {
+					captures[i] = settle(rbcs.Capture, t.ID+"-c", t.ID, 0)
+					captures[i].Source, captures[i].Destination = t.Source, t.Destination
+				}
+				timed("capture", captures)
+			}
+			for kind, d := range spent {
+				b.ReportMetric(float64(d.Nanoseconds())/float64(b.N*size), "ns/"+kind)
+			}
+		})
+	}
+}

@@ -439,8 +439,11 @@ func TestTotals(t *testing.T) {
 	}
 	// 39 digits, and far more.
 	conn := connect(t, dsn)
-	for _, sum := range []string{"update accounts set balance = 6e37, received = 6e37, sent = 0 where number in ('a:0', 'a:1')",
-		"insert into accounts (created_at, updated_at, decimals, number, currency, balance, received) select now(), now(), 2, 'c:' || i, 'USD', 9e37, 9e37 from generate_series(1, 20000) i"} {
+	for _, sum := range []string{
+		"update accounts set balance = 6e37, received = 6e37, sent = 0 where number in ('a:0', 'a:1')",
+		`insert into accounts (created_at, updated_at, decimals, number, currency, balance, received)
+			select now(), now(), 2, 'c:' || i, 'USD', 9e37, 9e37 from generate_series(1, 20000) i`,
+	} {
 		execute(t, conn, sum)
 		for _, prefix := range []string{"", "a:"} {
 			_, err := s.Totals(t.Context(), prefix)

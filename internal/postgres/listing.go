@@ -57,7 +57,7 @@ func outcomeWhere(conditions ...string) string {
 	return "(select x.original_sequence as sequence from transactions x where " + strings.Join(conditions, " and ") + " order by x.original_sequence desc limit $4)"
 }
 
-// An account's decisions are in six places, each in the order of the log: what
+// An account's decisions are in seven places, each in the order of the log: what
 // changed it as source and as destination, by version ($5 to $6); what named it
 // as destination and did not change it, by sequence; what was rejected on it, by
 // sequence; and what was rejected while it did not exist, by its number. At most

@@ -31,6 +31,9 @@ func pageOf(t *testing.T, s *Store, after int64, want ...string) rbcs.LogPage {
 	if !reflect.DeepEqual(got, want) {
 		t.Fatalf("behind %d the log has %v, want %v; it ends at %d", after, got, want, page.End)
 	}
+	if want == nil && page.End > after {
+		t.Fatalf("behind %d the log has nothing yet, but goes on at %d", after, page.End)
+	}
 	return page
 }
 

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"rbcs"
 )
 
 // planned is a statement and how its plan must look: which parts it must have.
@@ -135,9 +137,17 @@ func TestPlans(t *testing.T) {
 	for range 10 {
 		batch := g.batch(2000)
 		batch[0].Source = "nobody" // a rejection
-		if _, err := s.Commit(t.Context(), batch); err != nil {
-			t.Fatal(err)
+		var captures []*rbcs.Transaction
+		for i, h := range batch[1:500] {
+			h.Type, h.ExpiresAt = rbcs.Hold, time.Date(3000, 1, 1, 0, 0, 0, 0, time.UTC)
+			if i%2 == 0 {
+				c := settle(rbcs.Capture, h.ID+"-c", h.ID, 0)
+				c.Source, c.Destination = h.Source, h.Destination
+				captures = append(captures, c)
+			}
 		}
+		commit(t, s, batch...)
+		commit(t, s, captures...)
 	}
 	prepare(late)
 	for _, analyzed := range []bool{false, true} {

@@ -158,7 +158,7 @@ func TestServiceRole(t *testing.T) {
 	for _, sql := range []string{
 		"update transactions set actor = 'x'", "delete from transactions", "truncate transactions", "update accounts set number = 'x'",
 		"delete from accounts", "delete from account_changes", "drop table accounts", "create table mine ()",
-		"select setval('transactions_sequence', 1)", "update currencies set decimals = 1",
+		"update open_holds set sequence = 1", "truncate open_holds", "select setval('transactions_sequence', 1)", "update currencies set decimals = 1",
 	} {
 		if _, err := asRole.Exec(t.Context(), sql); err == nil || !strings.Contains(err.Error(), "42501") && !strings.Contains(err.Error(), "append-only") {
 			t.Errorf("%s: error %v", sql, err)
@@ -175,6 +175,10 @@ func everything(t *testing.T, s *Store) {
 	ctx := t.Context()
 	createAccounts(t, s, 2)
 	commitOne(t, s, "x")
+	due := hold("due")
+	due.ExpiresAt = time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC)
+	commit(t, s, hold("h"), due)
+	commit(t, s, settle(rbcs.Capture, "c", "h", 1), settle(rbcs.Expiry, "e", "due", 0), settle(rbcs.Reversal, "v", "c", 0))
 	rejected := transfer("rejected")
 	rejected.Source = "nobody"
 	_, err1 := s.Commit(ctx, []*rbcs.Transaction{rejected})
@@ -187,7 +191,18 @@ func everything(t *testing.T, s *Store) {
 	_, err8 := s.Transactions(ctx, rbcs.TransactionQuery{Limit: 1})
 	_, err9 := s.History(ctx, rbcs.HistoryQuery{Account: "a:0", Limit: 1})
 	err10 := s.Dump(ctx, func(*rbcs.Result) error { return nil }, func(*rbcs.Account) error { return nil })
-	if err := errors.Join(err1, err2, err3, err4, err5, err6, err7, err8, err9, err10, s.Check(ctx)); err != nil {
+	_, err11 := s.Preview(ctx, []*rbcs.Transaction{transfer("y")})
+	_, err12 := s.Totals(ctx, "")
+	_, err13 := s.DueHolds(ctx, 1)
+	_, err14 := s.Log(ctx, 0, 1)
+	w, err15 := s.CreateWebhook(ctx, rbcs.Webhook{URL: "http://x", Secret: "whsec_x"})
+	_, err16 := s.Webhook(ctx, w.ID)
+	_, err17 := s.Webhooks(ctx)
+	_, err18 := s.UpdateWebhook(ctx, w.ID, rbcs.WebhookChange{Paused: new(false)})
+	_, err19 := s.ClaimWebhooks(ctx, "me", time.Minute)
+	_, err20 := s.DeliveredWebhook(ctx, "me", w, 0)
+	if err := errors.Join(err1, err2, err3, err4, err5, err6, err7, err8, err9, err10, err11, err12, err13, err14, err15, err16, err17,
+		err18, err19, err20, s.DeleteWebhook(ctx, w.ID), s.Check(ctx)); err != nil {
 		t.Fatal(err)
 	}
 }
