@@ -83,9 +83,6 @@ func (e *Engine) Submit(ctx context.Context, txs []*rbcs.Transaction) ([]rbcs.Re
 			Code: rbcs.Unavailable, Message: "the request ended before it was admitted; nothing was recorded", Err: context.Cause(ctx),
 		}
 	}
-	if err := whole(txs); err != nil {
-		return nil, err
-	}
 	req := newRequest(len(txs))
 	if err := e.enqueue(txs, req); err != nil {
 		return nil, err
@@ -127,12 +124,19 @@ func whole(txs []*rbcs.Transaction) error {
 // enqueue prepares the transactions and admits all of them or none.
 func (e *Engine) enqueue(txs []*rbcs.Transaction, req *request) error {
 	staged := e.staged.Get().(*[]entry)
-	entries, size := (*staged)[:0], 0
+	entries, size, grouped := (*staged)[:0], 0, false
 	for i, tx := range txs {
 		entries = append(entries, e.schedule.newEntry(tx, req, i))
 		size += int(entries[i].size)
+		grouped = grouped || tx.Group.ID != ""
 	}
-	err := e.admit(entries, size)
+	var err error
+	if grouped {
+		err = whole(txs)
+	}
+	if err == nil {
+		err = e.admit(entries, size)
+	}
 	clear(entries) // the pool must not keep transactions alive
 	*staged = entries
 	e.staged.Put(staged)

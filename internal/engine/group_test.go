@@ -24,6 +24,9 @@ func settle(id, original string) *rbcs.Transaction {
 	return &rbcs.Transaction{ID: id, Type: rbcs.Capture, Original: original}
 }
 
+// rare is so large a batch that two keys hardly ever have one hash.
+const rare = 100_000
+
 func TestGroupsAreNeverSpread(t *testing.T) {
 	for _, inFlight := range []int{1, 3} {
 		synctest.Test(t, func(t *testing.T) {
@@ -50,7 +53,7 @@ func TestGroupsAreNeverSpread(t *testing.T) {
 func TestGroupWaitsAsAWhole(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := &fakeStore{pause: time.Second}
-		e := newEngine(t, store, engine.Config{MaxBatch: 5, InFlight: 2})
+		e := newEngine(t, store, engine.Config{MaxBatch: rare, InFlight: 2})
 		submit(t.Context(), e, tx("first", "a", "b"))
 		waits := submit(t.Context(), e, group(tx("1", "c", "d"), tx("2", "b", "e"))...)
 		behind := submit(t.Context(), e, tx("behind", "d", "f"))
@@ -75,6 +78,7 @@ func TestBrokenGroupsAreRefused(t *testing.T) {
 		"without a start": append(three()[1:], series("t", 2)...),
 		"disordered":      swapped,
 		"interrupted":     slices.Insert(three(), 1, series("t", 1)...),
+		"without a size":  {{ID: "t", Source: "a", Destination: "b", Group: rbcs.Group{ID: "g"}}},
 		"an ID twice":     group(append(series("t", 1), series("t", 1)...)...),
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -125,7 +129,7 @@ func TestPoisonedGroupFailsAsAWhole(t *testing.T) {
 func TestOriginalsKeepTheirOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := &fakeStore{pause: time.Second}
-		e := newEngine(t, store, engine.Config{MaxBatch: 3, InFlight: 4})
+		e := newEngine(t, store, engine.Config{MaxBatch: rare, InFlight: 4})
 		txs := []*rbcs.Transaction{tx("h", "a", "b"), settle("c", "h"), settle("other", "unknown"), settle("r", "h")}
 		var all []*submission
 		for _, tx := range txs {

@@ -42,7 +42,7 @@ type entry struct {
 	index int32            // in its request
 	size  int32            // in bytes
 	keys  [keyCount]uint32 // hashes; what a transaction does not have repeats its ID
-	unit  uint16           // how many entries go together with it: 1, or the size of its group
+	unit  uint16           // the size of its group; 0 for none
 	goes  bool             // what the current walk decided
 }
 
@@ -97,7 +97,10 @@ func newSchedule(cfg *Config) *schedule {
 
 // newEntry measures and hashes a transaction. It is safe for concurrent use.
 func (s *schedule) newEntry(tx *rbcs.Transaction, req *request, index int) entry {
-	e := entry{tx: tx, req: req, index: int32(index), size: int32(sizeOf(tx)), unit: uint16(max(1, tx.Group.Size))}
+	e := entry{tx: tx, req: req, index: int32(index), size: int32(sizeOf(tx))}
+	if tx.Group.ID != "" {
+		e.unit = uint16(tx.Group.Size)
+	}
 	if s.marks != nil {
 		id := s.hash(tx.ID)
 		e.keys = [keyCount]uint32{id, id, id, id}
@@ -140,7 +143,7 @@ func (s *schedule) push(entries []entry) {
 // startable goes on with the walk and reports whether a batch should start.
 func (s *schedule) startable() bool {
 	for s.cursor < len(s.queue) && !s.full && s.cursor-s.head-s.going < walkBound*s.maxBatch {
-		size := int(s.queue[s.cursor].unit)
+		size := max(1, int(s.queue[s.cursor].unit))
 		unit := s.queue[s.cursor : s.cursor+size]
 		goes := s.marks == nil || !s.conflicts(unit)
 		if goes {

@@ -22,7 +22,7 @@ func batchOf(entries []entry) []int32 {
 // numbered makes an entry that is known by its number, with the given keys.
 func numbered(number, size int32, source, destination uint32) entry {
 	id := 1000 + uint32(number)
-	return entry{index: number, size: size, keys: [keyCount]uint32{source, destination, id, id}, unit: 1}
+	return entry{index: number, size: size, keys: [keyCount]uint32{source, destination, id, id}}
 }
 
 func scheduleOf(maxBatch, maxBytes, inFlight int) *schedule {
@@ -53,7 +53,7 @@ func (m *naive) take() []entry {
 	var batch, rest []entry
 	bytes, full := 0, false
 	for i := 0; i < len(m.queue); {
-		unit := m.queue[i : i+int(m.queue[i].unit)]
+		unit := m.queue[i : i+max(1, int(m.queue[i].unit))]
 		if len(rest) >= walkBound*m.maxBatch {
 			rest = append(rest, m.queue[i:]...)
 			break
