@@ -15,7 +15,7 @@ type Config struct {
 	MaxPending      int // admitted and unanswered transactions; 50,000. Beyond it: Overloaded
 	MaxPendingBytes int // and their size; 64 MiB
 	InFlight        int // commits under way at once; 1, which SQLite needs. PostgreSQL: 2 or more
-	Previews        int // with the store at once; 2. As many as previewQueue times that may wait
+	Previews        int // with the store at once; 2. Eight times as many may wait for them
 
 	CommitTimeout time.Duration // of one attempt; 10 s
 	Deadline      time.Duration // of all attempts of one batch together; 30 s

@@ -41,7 +41,8 @@ type entry struct {
 	req   *request
 	index int32            // in its request
 	size  int32            // in bytes
-	keys  [keyCount]uint32 // hashes; what a transaction does not have repeats its ID
+	keys  [keyCount]uint32 // hashes; see holds
+	held  uint8            // how many of them there are
 	unit  uint16           // the size of its group; 0 for none
 	goes  bool             // what the current walk decided
 }
@@ -102,20 +103,19 @@ func (s *schedule) newEntry(tx *rbcs.Transaction, req *request, index int) entry
 		e.unit = uint16(tx.Group.Size)
 	}
 	if s.marks != nil {
-		id := s.hash(tx.ID)
-		e.keys = [keyCount]uint32{id, id, id, id}
-		for i, key := range [keyCount - 1]string{tx.Source, tx.Destination, tx.Original} {
+		mask := uint32(len(s.marks) - 1)
+		for _, key := range [keyCount]string{tx.Source, tx.Destination, tx.ID, tx.Original} {
 			if key != "" {
-				e.keys[i] = s.hash(key)
+				e.keys[e.held] = uint32(maphash.String(s.seed, key)) & mask
+				e.held++
 			}
 		}
 	}
 	return e
 }
 
-func (s *schedule) hash(key string) uint32 {
-	return uint32(maphash.String(s.seed, key) & uint64(len(s.marks)-1))
-}
+// holds returns the keys that the entry must have for itself.
+func (e *entry) holds() []uint32 { return e.keys[:e.held] }
 
 // fixedSize is what a transaction takes in memory and on the wire, roughly,
 // besides its texts.
@@ -174,13 +174,13 @@ func (s *schedule) startable() bool {
 func (s *schedule) conflicts(unit []entry) bool {
 	conflict := false
 	for i := range unit {
-		for _, k := range unit[i].keys {
+		for _, k := range unit[i].holds() {
 			conflict = conflict || s.marks[k] == busy || s.marks[k] == s.walk
 		}
 	}
 	if conflict {
 		for i := range unit {
-			for _, k := range unit[i].keys {
+			for _, k := range unit[i].holds() {
 				if s.marks[k] != busy {
 					s.marks[k] = s.walk
 				}
@@ -204,7 +204,7 @@ func (s *schedule) take(batch []entry) []entry {
 		}
 		batch = append(batch, *e)
 		if s.marks != nil {
-			for _, k := range e.keys {
+			for _, k := range e.holds() {
 				s.marks[k] = busy
 			}
 		}
@@ -231,7 +231,7 @@ func (s *schedule) finish(batch []entry) {
 	s.flying--
 	if s.marks != nil {
 		for i := range batch {
-			for _, k := range batch[i].keys {
+			for _, k := range batch[i].holds() {
 				s.marks[k] = free
 			}
 		}
