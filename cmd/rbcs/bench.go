@@ -19,10 +19,10 @@ import (
 // BenchCmd puts load on a service.
 type BenchCmd struct {
 	URL      string        `name:"url" default:"http://127.0.0.1:8080" placeholder:"URL" help:"The service under load (${default})."`
-	Workload load.Workload `default:"uniform" enum:"uniform,zipf,hot,read,mixed" placeholder:"NAME" help:"uniform, zipf (few accounts are in most transfers), hot (all transfers go to one account), read (balances) or mixed (as many balances as transfers) (${default})."`
+	Workload load.Workload `default:"uniform" enum:"uniform,zipf,hot,hold,read,mixed" placeholder:"NAME" help:"uniform, zipf (few accounts are in most transfers), hot (all transfers go to one account), hold (holds, each then captured or released), read (balances) or mixed (as many balances as transfers) (${default})."`
 	Clients  int           `default:"64" placeholder:"N" help:"Requests at a time (${default})."`
 	Duration time.Duration `default:"10s" placeholder:"TIME" help:"How long the load lasts (${default})."`
-	Batch    int           `default:"1" placeholder:"N" help:"Transactions in a request (${default})."`
+	Batch    int           `default:"1" placeholder:"N" help:"Transactions in a request (${default}). Captures and releases are always requests of their own."`
 	Rate     float64       `default:"0" placeholder:"N" help:"Transactions and reads a second, at fixed times whatever the answers do (open loop); latency counts from those times. 0: every client sends when it has its answer."`
 	Accounts int           `default:"10000" placeholder:"N" help:"Accounts to make and use (${default})."`
 	Seed     uint64        `default:"1" placeholder:"N" help:"Seed of what is sent (${default})."`
@@ -42,6 +42,7 @@ Examples:
 
   rbcs bench
   rbcs bench --workload hot --batch 1000 --clients 8 --duration 30s
+  rbcs bench --workload hold --clients 256
   rbcs bench --workload mixed --rate 2000 --clients 256 --json report.json`
 }
 

@@ -37,7 +37,7 @@ func (r *runner) createAccounts(ctx context.Context, api *client.Client) error {
 			}
 			a := &r.tally.accounts[i-len(list)+1+k]
 			a.balance.Store(balance)
-			a.postings.Store(result.Account.Version)
+			a.changes.Store(result.Account.Version)
 		}
 		list = list[:0]
 	}
@@ -89,8 +89,9 @@ func (r *runner) resolve(ctx context.Context, workers []*worker, report *Report)
 
 // resolveOne submits one request again and reports whether all of it is known now.
 func (r *runner) resolveOne(e *exchange, u *unresolved, report *Report) bool {
-	list := r.plan.transfers(u.request, nil)
-	outcomes, _, _ := r.target.submit(e, r.plan.appendBody(nil, u.request, list), r.Batch) // without an answer all are unknown
+	list := r.plan.transfers(u.round, nil)
+	path := string(r.plan.appendPath(nil, u.round, u.step, list))
+	outcomes, _, _ := r.target.submit(e, path, r.plan.appendBody(nil, u.round, u.step, list), len(u.known)) // without an answer all are unknown
 	for i, o := range outcomes {
 		// What is refused now may still have been posted by the first submission.
 		if u.known[i] || o.kind != posted && o.kind != rejected {
@@ -100,7 +101,7 @@ func (r *runner) resolveOne(e *exchange, u *unresolved, report *Report) bool {
 		report.Check.Resolved++
 		if o.kind == posted {
 			report.Transactions.Posted++
-			r.tally.enter(list[i], o)
+			r.enter(list, u.step, i, o)
 		} else {
 			report.Transactions.Rejected++
 		}
@@ -127,22 +128,37 @@ func (r *runner) compare(ctx context.Context, api *client.Client, report *Report
 			report.differs(got.Number, "no such account", "an account")
 			continue
 		}
-		balance, err := cents(got.Balance)
-		if err != nil {
+		if err := r.compareOne(&r.tally.accounts[i], &got, report); err != nil {
 			return err
-		}
-		a := &r.tally.accounts[i]
-		wantBalance, wantVersion := a.balance.Load(), a.postings.Load()
-		report.Check.offBy(balance - wantBalance)
-		if balance != wantBalance {
-			report.differs(got.Number, formatCents(wantBalance), string(got.Balance))
-		} else if got.Version != wantVersion {
-			report.differs(got.Number, "version "+strconv.FormatInt(wantVersion, 10), "version "+strconv.FormatInt(got.Version, 10))
 		}
 		i++
 	}
 	for ; i < r.Accounts; i++ {
 		report.differs(string(r.plan.appendNumber(nil, uint64(i))), "an account", "none")
+	}
+	return nil
+}
+
+// compareOne compares an account with what it must have.
+func (r *runner) compareOne(want *account, got *client.Account, report *Report) error {
+	balance, err := cents(got.Balance)
+	if err != nil {
+		return err
+	}
+	held, err := cents(got.Held)
+	if err != nil {
+		return err
+	}
+	wantBalance, wantHeld, wantVersion := want.balance.Load(), want.held.Load(), want.changes.Load()
+	report.Check.offBy(balance - wantBalance)
+	report.Check.offBy(held - wantHeld)
+	switch {
+	case balance != wantBalance:
+		report.differs(got.Number, formatCents(wantBalance), string(got.Balance))
+	case held != wantHeld:
+		report.differs(got.Number, formatCents(wantHeld)+" held", string(got.Held)+" held")
+	case got.Version != wantVersion:
+		report.differs(got.Number, "version "+strconv.FormatInt(wantVersion, 10), "version "+strconv.FormatInt(got.Version, 10))
 	}
 	return nil
 }

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"testing"
 
+	"rbcs"
 	"rbcs/client"
 )
 
@@ -26,13 +27,14 @@ type fake struct {
 	requests int
 	accounts map[string]*fakeAccount
 	recorded map[string]string // the answer, by ID
+	holds    map[string]client.Transaction
 }
 
-type fakeAccount struct{ cents, version int64 }
+type fakeAccount struct{ cents, held, version int64 }
 
 func (f *fake) start(t *testing.T) string {
 	t.Helper()
-	f.requests, f.accounts, f.recorded = 0, map[string]*fakeAccount{}, map[string]string{}
+	f.requests, f.accounts, f.recorded, f.holds = 0, map[string]*fakeAccount{}, map[string]string{}, map[string]client.Transaction{}
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /v1/accounts/batch", f.createAccounts)
 	mux.HandleFunc("GET /v1/accounts", f.list)
@@ -60,6 +62,13 @@ func (f *fake) start(t *testing.T) string {
 			return `{"results":[` + strings.Join(results, ",") + `]}`
 		})
 	})
+	for _, verb := range []string{"capture", "release"} {
+		mux.HandleFunc("POST /v1/transactions/{id}/"+verb, func(w http.ResponseWriter, r *http.Request) {
+			var s client.Settlement
+			f.decode(r, &s)
+			f.write(w, http.StatusCreated, func(n int) string { return f.settle(n, r.PathValue("id"), s) })
+		})
+	}
 	s := httptest.NewServer(mux)
 	t.Cleanup(s.Close)
 	return s.URL
@@ -93,12 +102,15 @@ func (f *fake) post(n int, tx client.Transaction) string {
 	if answer, ok := f.recorded[tx.ID]; ok {
 		return answer
 	}
-	amount, err := tx.Amount.In(2)
-	if err != nil {
-		panic(err)
-	}
-	cents, _ := amount.Int64()
+	cents := centsOf(tx.Amount)
 	source, destination := f.accounts[tx.Source], f.accounts[tx.Destination]
+	if tx.Type == rbcs.Hold {
+		source.held += cents
+		source.version++
+		f.holds[tx.ID] = tx
+		f.recorded[tx.ID] = fmt.Sprintf(`{"id":%q,"status":"held","source_version":%d}`, tx.ID, source.version)
+		return f.recorded[tx.ID]
+	}
 	source.cents -= cents
 	source.version++
 	if f.lie != nil {
@@ -110,6 +122,37 @@ func (f *fake) post(n int, tx client.Transaction) string {
 		tx.ID, source.version, destination.version)
 	f.recorded[tx.ID] = answer
 	return answer
+}
+
+// settle captures a hold, or releases it where there is no amount.
+func (f *fake) settle(n int, hold string, s client.Settlement) string {
+	if answer, ok := f.recorded[s.ID]; ok {
+		return answer
+	}
+	tx := f.holds[hold]
+	source, destination := f.accounts[tx.Source], f.accounts[tx.Destination]
+	source.held -= centsOf(tx.Amount)
+	source.version++
+	if s.Amount != "" {
+		cents := centsOf(s.Amount)
+		source.cents -= cents
+		if f.lie != nil {
+			cents = f.lie(n, cents)
+		}
+		destination.cents += cents
+		destination.version++
+	}
+	f.recorded[s.ID] = fmt.Sprintf(`{"id":%q,"status":"posted","source_version":%d,"destination_version":%d}`,
+		s.ID, source.version, destination.version)
+	return f.recorded[s.ID]
+}
+
+func centsOf(a client.Amount) int64 {
+	n, err := cents(a)
+	if err != nil {
+		panic(err)
+	}
+	return n
 }
 
 func (f *fake) createAccounts(w http.ResponseWriter, r *http.Request) {
@@ -127,7 +170,8 @@ func (f *fake) createAccounts(w http.ResponseWriter, r *http.Request) {
 
 func (f *fake) account(number string) string {
 	a := f.accounts[number]
-	return fmt.Sprintf(`{"number":%q,"currency":"USD","balance":%q,"version":%d}`, number, formatCents(a.cents), a.version)
+	return fmt.Sprintf(`{"number":%q,"currency":"USD","balance":%q,"held":%q,"version":%d}`,
+		number, formatCents(a.cents), formatCents(a.held), a.version)
 }
 
 func (f *fake) list(w http.ResponseWriter, r *http.Request) {

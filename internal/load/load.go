@@ -10,7 +10,8 @@
 // Each acknowledged posting is entered into a tally by account. A request whose
 // outcome is not known is submitted again after the run, with the same IDs,
 // until it is. Then every account's balance must be the one before the run plus
-// the tally, and its version must have grown by the number of its postings.
+// the tally, what it holds must be the sum of the holds that are not settled, and
+// its version must have grown by the number of its changes.
 //
 // # Open loop
 //
@@ -41,12 +42,13 @@ const (
 	Uniform Workload = "uniform" // transfers between any two accounts
 	Zipf    Workload = "zipf"    // transfers; few accounts are in most of them
 	Hot     Workload = "hot"     // transfers, all to the same account
+	Hold    Workload = "hold"    // holds, each of which is then captured, whole or in part, or released
 	Read    Workload = "read"    // balances
 	Mixed   Workload = "mixed"   // as many balances as transfers, and no balance older than what was acknowledged
 )
 
 // Workloads returns all of them.
-func Workloads() []Workload { return []Workload{Uniform, Zipf, Hot, Read, Mixed} }
+func Workloads() []Workload { return []Workload{Uniform, Zipf, Hot, Hold, Read, Mixed} }
 
 // Config is a run.
 type Config struct {
@@ -54,7 +56,7 @@ type Config struct {
 	Workload Workload
 	Clients  int           // requests at a time
 	Duration time.Duration // of the run, without what comes before and after
-	Batch    int           // transactions in a request
+	Batch    int           // transactions in a request; of [Hold] only the holds come in batches
 	Rate     float64       // transactions and reads a second; 0: as many as the clients get answered
 	Accounts int
 	Seed     uint64
@@ -87,6 +89,15 @@ func (c *Config) Validate() error {
 	check(c.Rate >= 0, "rate: %g is negative", c.Rate)
 	check(c.Accounts >= 2 && c.Accounts <= maxAccounts, "accounts: %d is outside 2–%d", c.Accounts, maxAccounts)
 	return errors.Join(faults...)
+}
+
+// round returns how many requests and transactions follow from one number of the
+// plan: one request, or the holds and then each of their settlements.
+func (c *Config) round() (requests, transactions int) {
+	if c.Workload == Hold {
+		return 1 + c.Batch, 2 * c.Batch
+	}
+	return 1, c.Batch
 }
 
 // patience is for how long the requests before the load are tried again: a

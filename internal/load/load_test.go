@@ -86,6 +86,22 @@ func TestLiesAreFound(t *testing.T) {
 		t.Errorf("got %+v", r.Check)
 	}
 
+	f = &fake{after: func(n int, _ http.ResponseWriter) bool {
+		if n == 3 { // something is held that nobody asked for
+			f.mu.Lock()
+			defer f.mu.Unlock()
+			for _, a := range f.accounts {
+				a.held += 5
+				break
+			}
+		}
+		return false
+	}}
+	r = mustRun(t, small(f.start(t), Hold, 1))
+	if r.OK() || r.Check.Differences != 1 || r.Check.Difference != "0.05" || !strings.HasSuffix(r.Check.Examples[0].Found, " held") {
+		t.Errorf("got %+v", r.Check)
+	}
+
 	f = &fake{behind: 1}
 	r = mustRun(t, small(f.start(t), Mixed, 1))
 	if r.OK() || r.Reads.Stale == 0 || r.Check.Differences != 0 {
@@ -135,9 +151,11 @@ func TestUnknownOutcomes(t *testing.T) {
 			if name == "item" && batch == 1 {
 				continue
 			}
-			r := mustRun(t, small(f.start(t), Uniform, batch))
-			if !r.OK() || r.Transactions.Unknown == 0 || r.Check.Resolved != r.Transactions.Unknown || int64(len(f.recorded)) != r.Transactions.Posted {
-				t.Errorf("%s, batch %d: %d recorded, %+v %+v", name, batch, len(f.recorded), r.Transactions, r.Check)
+			for _, workload := range []Workload{Uniform, Hold} {
+				r := mustRun(t, small(f.start(t), workload, batch))
+				if !r.OK() || r.Transactions.Unknown == 0 || r.Check.Resolved != r.Transactions.Unknown || int64(len(f.recorded)) != r.Transactions.Posted {
+					t.Errorf("%s, %s, batch %d: %d recorded, %+v %+v", workload, name, batch, len(f.recorded), r.Transactions, r.Check)
+				}
 			}
 		}
 	}
@@ -237,17 +255,18 @@ func TestNoService(t *testing.T) {
 // TestPlan: a request can be made again, its transactions are valid, and the
 // workloads spread as they say.
 func TestPlan(t *testing.T) {
-	for _, workload := range []Workload{Uniform, Zipf, Hot, Mixed} {
+	for _, workload := range []Workload{Uniform, Zipf, Hot, Hold, Mixed} {
 		p := newPlan(&Config{Workload: workload, Batch: 3, Accounts: 1000, Seed: 5}, "run")
 		uses := map[uint64]int{}
 		for n := range int64(3000) {
 			list := p.transfers(n, nil)
-			if again := p.transfers(n, nil); string(p.appendBody(nil, n, list)) != string(p.appendBody(nil, n, again)) {
+			if again := p.transfers(n, nil); string(p.appendBody(nil, n, 0, list)) != string(p.appendBody(nil, n, 0, again)) {
 				t.Fatalf("%s: request %d is not the same again", workload, n)
 			}
 			for _, tr := range list {
 				uses[tr.destination]++
-				if tr.source == tr.destination || tr.source >= 1000 || tr.destination >= 1000 || tr.cents < 1 {
+				if tr.source == tr.destination || tr.source >= 1000 || tr.destination >= 1000 || tr.cents < 1 ||
+					tr.captured < 0 || tr.captured > tr.cents || tr.captured > 0 && workload != Hold {
 					t.Fatalf("%s: %+v", workload, tr)
 				}
 			}
@@ -256,7 +275,7 @@ func TestPlan(t *testing.T) {
 		for _, n := range uses {
 			most = max(most, n)
 		}
-		if low, high := map[Workload]int{Uniform: 5, Mixed: 5, Zipf: 500, Hot: 9000}[workload], map[Workload]int{Uniform: 40, Mixed: 40, Zipf: 2000, Hot: 9000}[workload]; most < low || most > high {
+		if low, high := map[Workload]int{Uniform: 5, Mixed: 5, Hold: 5, Zipf: 500, Hot: 9000}[workload], map[Workload]int{Uniform: 40, Mixed: 40, Hold: 40, Zipf: 2000, Hot: 9000}[workload]; most < low || most > high {
 			t.Errorf("%s: the most used destination has %d of 9000", workload, most)
 		}
 	}

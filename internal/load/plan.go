@@ -37,6 +37,7 @@ func newPlan(cfg *Config, run string) plan {
 type transfer struct {
 	source, destination uint64 // indices of accounts
 	cents               int64
+	captured            int64 // of a hold: how much of it is captured; 0 where it is released
 }
 
 // stream is the random numbers of one request (SplitMix64).
@@ -88,6 +89,14 @@ func (p *plan) transfer(s *stream) transfer {
 	for t.source == t.destination {
 		t.source = s.below(p.accounts)
 	}
+	if p.workload == Hold {
+		switch t.captured = t.cents; s.below(8) {
+		case 0:
+			t.captured = 0
+		case 1:
+			t.captured = 1 + int64(s.below(uint64(t.cents)))
+		}
+	}
 	return t
 }
 
@@ -111,9 +120,40 @@ func (p *plan) transfers(n int64, list []transfer) []transfer {
 	return list
 }
 
-// appendBody appends the JSON of the n-th request with the given transactions.
-func (p *plan) appendBody(dst []byte, n int64, list []transfer) []byte {
-	if p.batch == 1 {
+// step is one request of a round: the transactions, or the settlement of one of
+// the holds that they are.
+type step int
+
+// size returns how many transactions the step submits.
+func (p *plan) size(k step) int {
+	if k == 0 {
+		return p.batch
+	}
+	return 1
+}
+
+// appendPath appends the path of a step of the n-th round.
+func (p *plan) appendPath(dst []byte, n int64, k step, list []transfer) []byte {
+	dst = append(dst, "/v1/transactions"...)
+	switch {
+	case k > 0:
+		verb := "/capture"
+		if list[k-1].captured == 0 {
+			verb = "/release"
+		}
+		return append(p.appendID(append(dst, '/'), n, int(k-1)), verb...)
+	case p.batch > 1:
+		return append(dst, "/batch"...)
+	}
+	return dst
+}
+
+// appendBody appends the JSON of a step of the n-th round, which has the given transactions.
+func (p *plan) appendBody(dst []byte, n int64, k step, list []transfer) []byte {
+	switch {
+	case k > 0:
+		return p.appendSettlement(dst, n, int(k-1), list[k-1])
+	case p.batch == 1:
 		return p.appendTransaction(dst, n, 0, list[0])
 	}
 	dst = append(dst, `{"transactions":[`...)
@@ -126,15 +166,30 @@ func (p *plan) appendBody(dst []byte, n int64, list []transfer) []byte {
 	return append(dst, "]}"...)
 }
 
+func (p *plan) appendID(dst []byte, n int64, i int) []byte {
+	dst = strconv.AppendInt(append(dst, p.ids...), n, 10)
+	return strconv.AppendInt(append(dst, '-'), int64(i), 10)
+}
+
 func (p *plan) appendTransaction(dst []byte, n int64, i int, t transfer) []byte {
-	dst = append(append(dst, `{"id":"`...), p.ids...)
-	dst = strconv.AppendInt(dst, n, 10)
-	dst = strconv.AppendInt(append(dst, '-'), int64(i), 10)
+	dst = p.appendID(append(dst, `{"id":"`...), n, i)
+	if p.workload == Hold {
+		dst = append(dst, `","type":"hold`...)
+	}
 	dst = p.appendNumber(append(dst, `","source":"`...), t.source)
 	dst = p.appendNumber(append(dst, `","destination":"`...), t.destination)
 	dst = rbcs.AmountOf(t.cents).AppendFormat(append(dst, `","amount":"`...), currency.Decimals)
 	dst = append(append(dst, `","timestamp":"`...), p.time...)
 	return append(dst, `"}`...)
+}
+
+func (p *plan) appendSettlement(dst []byte, n int64, i int, t transfer) []byte {
+	dst = append(p.appendID(append(dst, `{"id":"`...), n, i), "-settled\""...)
+	if t.captured > 0 {
+		dst = rbcs.AmountOf(t.captured).AppendFormat(append(dst, `,"amount":"`...), currency.Decimals)
+		dst = append(dst, '"')
+	}
+	return append(dst, '}')
 }
 
 // currency is what all accounts of a run are in.

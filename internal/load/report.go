@@ -33,7 +33,7 @@ type Report struct {
 
 // Transactions counts transactions by what became of them.
 type Transactions struct {
-	Posted    int64               `json:"posted"`
+	Posted    int64               `json:"posted"` // or held
 	Rejected  int64               `json:"rejected"`
 	Shed      int64               `json:"shed"`    // refused for too much load or for now; certainly not recorded
 	Refused   int64               `json:"refused"` // refused as wrong; certainly not recorded
@@ -104,8 +104,10 @@ func newReport(cfg *Config, run string, workers []*worker, elapsed time.Duration
 	r.WriteLatency, r.ReadLatency = writes.latency(), reads.latency()
 	r.Transactions.PerSecond = float64(r.Transactions.Posted) / elapsed.Seconds()
 	r.Reads.PerSecond = float64(r.Reads.OK) / elapsed.Seconds()
-	if due := int64(cfg.Rate * min(elapsed, cfg.Duration).Seconds() / float64(cfg.Batch)); cfg.Rate > 0 {
-		r.Missed = max(0, due-r.Requests)
+	if cfg.Rate > 0 {
+		requests, transactions := cfg.round()
+		due := cfg.Rate * min(elapsed, cfg.Duration).Seconds() * float64(requests) / float64(transactions)
+		r.Missed = max(0, int64(due)-r.Requests)
 	}
 	return r
 }

@@ -60,7 +60,7 @@ type outcomeKind uint8
 
 const (
 	unknown  outcomeKind = iota // it may or may not be recorded
-	posted                      // acknowledged
+	posted                      // acknowledged: posted or held
 	rejected                    // acknowledged as rejected
 	shed                        // certainly not recorded: overloaded, unavailable
 	refused                     // certainly not recorded, and wrong: it should not happen in a run
@@ -105,13 +105,9 @@ func (t *target) do(e *exchange, path string, body []byte) (int, error) {
 	return e.response.StatusCode(), nil
 }
 
-// submit posts the transactions of a request and returns the outcome of each,
-// valid until the next call.
-func (t *target) submit(e *exchange, body []byte, batch int) ([]outcome, int, error) {
-	path := "/v1/transactions/batch"
-	if batch == 1 {
-		path = "/v1/transactions"
-	}
+// submit posts a request of so many transactions and returns the outcome of each,
+// valid until the next call. A batch is one of more than one.
+func (t *target) submit(e *exchange, path string, body []byte, batch int) ([]outcome, int, error) {
 	status, err := t.do(e, path, body)
 	e.outcomes = e.outcomes[:0]
 	switch {
@@ -155,7 +151,7 @@ func (e *exchange) item(d *jx.Decoder) error {
 			var status []byte
 			status, err = d.StrBytes()
 			switch string(status) {
-			case string(rbcs.Posted):
+			case string(rbcs.Posted), string(rbcs.Holding):
 				o.kind = posted
 			case string(rbcs.Rejected):
 				o.kind = rejected

@@ -16,7 +16,9 @@ type worker struct {
 	*runner
 	exchange *exchange
 	list     []transfer
+	path     []byte
 	body     []byte
+	held     []int // the holds of the round that are to be settled
 
 	writes, reads histogram
 	statuses      map[string]int64 // answers by HTTP status, "none" where there was none
@@ -30,8 +32,9 @@ type worker struct {
 
 // unresolved is a request with transactions whose outcome is not known.
 type unresolved struct {
-	request int64
-	known   []bool // which of them have an outcome
+	round int64
+	step  step
+	known []bool // which of them have an outcome
 }
 
 // shedPause is how long a client waits that was told that there is too much
@@ -73,10 +76,11 @@ func (w *worker) run(ctx context.Context) {
 	}
 }
 
-// due returns when the n-th request starts in an open loop.
+// due returns when the n-th round starts in an open loop.
 func (r *runner) due(n int64) time.Time {
-	perRequest := float64(r.Batch) / r.Rate * float64(time.Second)
-	return r.start.Add(time.Duration(float64(n) * perRequest))
+	_, transactions := r.round()
+	perRound := float64(transactions) / r.Rate * float64(time.Second)
+	return r.start.Add(time.Duration(float64(n) * perRound))
 }
 
 // sleepUntil returns false, at once, where the context ends before that time.
@@ -95,15 +99,26 @@ func sleepUntil(ctx context.Context, t time.Time) bool {
 	}
 }
 
-// do sends the n-th request, which was due at the given time. It reports
-// whether the service has too much load.
+// do makes the n-th round, which was due at the given time. It reports whether
+// the service has too much load.
 func (w *worker) do(n int64, due time.Time) (overload bool) {
 	if account, yes, _ := w.plan.read(n); yes {
 		return w.readBalance(account, due)
 	}
 	w.list = w.plan.transfers(n, w.list[:0])
-	w.body = w.plan.appendBody(w.body[:0], n, w.list)
-	outcomes, status, err := w.target.submit(w.exchange, w.body, w.Batch)
+	w.held = w.held[:0]
+	overload = w.submit(n, 0, due)
+	for _, i := range w.held {
+		overload = w.submit(n, step(1+i), time.Now()) || overload
+	}
+	return overload
+}
+
+// submit sends one step of the n-th round.
+func (w *worker) submit(n int64, k step, due time.Time) (overload bool) {
+	w.path = w.plan.appendPath(w.path[:0], n, k, w.list)
+	w.body = w.plan.appendBody(w.body[:0], n, k, w.list)
+	outcomes, status, err := w.target.submit(w.exchange, string(w.path), w.body, w.plan.size(k))
 	w.writes.add(time.Since(due))
 	w.answered(status, err)
 	open := false
@@ -114,7 +129,10 @@ func (w *worker) do(n int64, due time.Time) (overload bool) {
 		}
 		switch o.kind {
 		case posted:
-			w.tally.enter(w.list[i], o)
+			w.enter(w.list, k, i, o)
+			if w.Workload == Hold && k == 0 {
+				w.held = append(w.held, i)
+			}
 		case shed:
 			overload = true
 		case unknown:
@@ -123,15 +141,27 @@ func (w *worker) do(n int64, due time.Time) (overload bool) {
 		}
 	}
 	if open {
-		w.open(n, outcomes)
+		w.open(n, k, outcomes)
 	}
 	w.done.Add(int64(len(outcomes)))
 	return overload
 }
 
+// enter notes an acknowledged transaction of a step.
+func (r *runner) enter(list []transfer, k step, i int, o outcome) {
+	switch {
+	case k > 0:
+		r.tally.settle(list[k-1], o)
+	case r.Workload == Hold:
+		r.tally.hold(list[i], o)
+	default:
+		r.tally.enter(list[i], o)
+	}
+}
+
 // open notes a request that must be submitted again.
-func (w *worker) open(n int64, outcomes []outcome) {
-	u := unresolved{request: n, known: make([]bool, len(outcomes))}
+func (w *worker) open(n int64, k step, outcomes []outcome) {
+	u := unresolved{round: n, step: k, known: make([]bool, len(outcomes))}
 	for i, o := range outcomes {
 		u.known[i] = o.kind != unknown
 	}
