@@ -17,8 +17,8 @@ type Config struct {
 	InFlight        int // commits under way at once; 1, which SQLite needs. PostgreSQL: 2 or more
 	Previews        int // with the store at once; 2. Eight times as many may wait for them
 
-	CommitTimeout time.Duration // of one attempt; 10 s
-	Deadline      time.Duration // of all attempts of one batch together; 30 s
+	CommitTimeout time.Duration // of one attempt; 5 s
+	Deadline      time.Duration // of all attempts of one batch together; 10 s: clients wait for it
 
 	// Between two attempts passes a random time of at most BackoffBase (10 ms),
 	// doubled with every attempt up to BackoffMax (1 s).
@@ -52,8 +52,8 @@ func (c Config) withDefaults() Config {
 	setDefault(&c.MaxPendingBytes, 64<<20)
 	setDefault(&c.InFlight, 1)
 	setDefault(&c.Previews, 2)
-	setDefault(&c.CommitTimeout, 10*time.Second)
-	setDefault(&c.Deadline, 30*time.Second)
+	setDefault(&c.CommitTimeout, 5*time.Second)
+	setDefault(&c.Deadline, 10*time.Second)
 	setDefault(&c.BackoffBase, 10*time.Millisecond)
 	setDefault(&c.BackoffMax, time.Second)
 	if c.Observe == nil {

@@ -45,7 +45,7 @@ func echo(pause time.Duration) func(context.Context, []*rbcs.Transaction) ([]rbc
 func TestPreviewsAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := &fakeStore{preview: echo(time.Second)}
-		e := newEngine(t, store, engine.Config{Previews: 2})
+		e := newEngine(t, store, engine.Config{Previews: 2, CommitTimeout: 10 * time.Second, Deadline: 10 * time.Second})
 		var all []*submission
 		for range 18 {
 			all = append(all, previewing(t.Context(), e, series("p", 3)...))
