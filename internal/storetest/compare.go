@@ -71,11 +71,6 @@ func entryOf(r *rbcs.Result, number string) rbcs.Entry {
 	return e
 }
 
-// changed reports whether a decision changed an account.
-func changed(r *rbcs.Result, number string) bool {
-	return r.Transaction.Source == number && r.Source.Version > 0 || r.Transaction.Destination == number && r.Destination.Version > 0
-}
-
 // errorOf avoids an error that is not nil but holds a nil *rbcs.Error.
 func errorOf(r *rbcs.Result) error {
 	if r.Err == nil {

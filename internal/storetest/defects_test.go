@@ -3,6 +3,7 @@ package storetest_test
 import (
 	"context"
 	"errors"
+	"maps"
 	"os"
 	"os/exec"
 	"strings"
@@ -16,11 +17,14 @@ import (
 // with a defect.
 const defectVariable = "STORETEST_DEFECT"
 
-// defects are wrong stores, and the group of the suite that must find each.
-var defects = map[string]struct {
+// defect is a wrong store, and the group of the suite that must find it.
+type defect struct {
 	group string
 	store func(m *memory) rbcs.Store
-}{
+}
+
+// defects are those of transfers, and of what is true of every store.
+var defects = map[string]defect{
 	"the same ID moves money again": {"Replay", func(m *memory) rbcs.Store {
 		return &committing{memory: m, commit: func(batch []*rbcs.Transaction, commit commitFunc) ([]rbcs.Result, error) {
 			for i, t := range batch {
@@ -100,6 +104,13 @@ var defects = map[string]struct {
 	"an account is read late":          {"Crowd", func(m *memory) rbcs.Store { return &stale{memory: m} }},
 }
 
+// allDefects are all of them, by what is wrong.
+var allDefects = func() map[string]defect {
+	all := maps.Clone(defects)
+	maps.Copy(all, lifeDefects)
+	return all
+}()
+
 // TestSuiteFindsDefects runs a group of the suite on each wrong store, in a
 // process of its own, where it must fail.
 func TestSuiteFindsDefects(t *testing.T) {
@@ -107,7 +118,7 @@ func TestSuiteFindsDefects(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, defect := range defects {
+	for name, defect := range allDefects {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			cmd := exec.CommandContext(t.Context(), program, "-test.run=^TestMemory$/^"+defect.group+"$", "-rapid.shrinktime=100ms", "-rapid.nofailfile")

@@ -29,6 +29,11 @@ func testDump(e *env) {
 			answered[r.Transaction.ID] = r
 		}
 	}
+	h, t := e.hold("h", c.open, c.bank, "3"), e.transfer("t", c.bank, c.open, "2")
+	h.ExpiresAt = machineFuture
+	for _, r := range e.commit(append(grouped(h, t), e.settle(rbcs.Capture, "cap", h, "1"), e.settle(rbcs.Release, "rel", h, ""), e.settle(rbcs.Reversal, "rev", t, "1"), e.settle(rbcs.Reversal, "more", t, "2"))...) {
+		answered[r.Transaction.ID] = r
+	}
 	e.update(c.open, rbcs.AccountChange{Metadata: new(`{"k":1}`), Overdraft: &rbcs.OverdraftChange{Limit: decimal("5")}})
 	stored := map[string]rbcs.Account{}
 	for _, number := range []string{c.bank, c.poor, c.open, c.frozen, c.closed, c.euro} {
@@ -119,10 +124,23 @@ func testCancelled(e *env) {
 	_, transactionErr := e.store.Transaction(ended, t.ID)
 	_, transactionsErr := e.store.Transactions(ended, rbcs.TransactionQuery{Limit: 1})
 	_, historyErr := e.store.History(ended, rbcs.HistoryQuery{Account: a, Limit: 1})
+	_, previewErr := e.store.Preview(ended, []*rbcs.Transaction{t})
+	_, totalsErr := e.store.Totals(ended, "")
+	_, dueErr := e.store.DueHolds(ended, 1)
+	_, logErr := e.store.Log(ended, 0, 1)
+	_, hookErr := e.store.CreateWebhook(ended, rbcs.Webhook{ID: e.name, URL: "https://example.com", Secret: webhookSecret})
+	_, oneHookErr := e.store.Webhook(ended, e.name)
+	_, hooksErr := e.store.Webhooks(ended)
+	_, updateHookErr := e.store.UpdateWebhook(ended, e.name, rbcs.WebhookChange{})
+	deleteHookErr := e.store.DeleteWebhook(ended, e.name)
+	_, claimErr := e.store.ClaimWebhooks(ended, "one", time.Hour)
+	_, deliveredErr := e.store.DeliveredWebhook(ended, "one", rbcs.Webhook{ID: e.name}, 0)
 	dumpErr := e.store.Dump(ended, func(*rbcs.Result) error { return nil }, func(*rbcs.Account) error { return nil })
 	for name, err := range map[string]error{
 		"Commit": commitErr, "CreateAccounts": createErr, "UpdateAccount": updateErr, "DeclareCurrencies": declareErr, "Account": accountErr,
 		"Accounts": accountsErr, "BalanceAt": balanceErr, "Transaction": transactionErr, "Transactions": transactionsErr, "History": historyErr, "Dump": dumpErr,
+		"Preview": previewErr, "Totals": totalsErr, "DueHolds": dueErr, "Log": logErr, "CreateWebhook": hookErr, "Webhook": oneHookErr, "Webhooks": hooksErr,
+		"UpdateWebhook": updateHookErr, "DeleteWebhook": deleteHookErr, "ClaimWebhooks": claimErr, "DeliveredWebhook": deliveredErr,
 	} {
 		if code := rbcs.CodeOf(err); code != rbcs.Unavailable && code != rbcs.OutcomeUnknown {
 			e.t.Errorf("%s under an ended context: %v (%q), want %s or %s", name, err, code, rbcs.Unavailable, rbcs.OutcomeUnknown)

@@ -12,6 +12,8 @@ var readTests = []test{
 	{"balance-at", testBalanceAt},
 	{"history", testHistory},
 	{"history-while-writing", testHistoryWhileWriting},
+	{"statement", testStatement},
+	{"statement-while-writing", testStatementWhileWriting},
 	{"transactions", testTransactions},
 	{"transactions-while-writing", testTransactionsWhileWriting},
 }

@@ -60,7 +60,7 @@ func (m *model) decide(t *rbcs.Transaction, g *rbcs.Result) *rbcs.Result {
 	w := draft(expressed, g)
 	source, destination := m.accounts[t.Source], m.accounts[t.Destination]
 	units := toBig(expressed.Amount.Units)
-	if w.Code = refusal(expressed, source, destination); w.Code != "" {
+	if w.Code, w.SettledBy = refusal(expressed, source, destination); w.Code != "" {
 		return w
 	}
 	if short := lacking(source, units); short != nil {
@@ -100,25 +100,31 @@ func reserve(w *rbcs.Result, source *modelAccount, units *big.Int, status rbcs.S
 
 func power(n int) *big.Int { return new(big.Int).Exp(big.NewInt(10), big.NewInt(int64(n)), nil) }
 
-// refusal is the first reason against moving money that its amount has no part in.
-func refusal(t *rbcs.Transaction, source, destination *modelAccount) rbcs.Code {
+// refusal is the first reason against moving money that its amount has no part
+// in, and the account that it is about, the source before the destination.
+func refusal(t *rbcs.Transaction, source, destination *modelAccount) (code rbcs.Code, about string) {
 	if t.Source == t.Destination {
-		return rbcs.SameAccount
+		return rbcs.SameAccount, ""
 	}
-	if source == nil || destination == nil {
-		return rbcs.AccountNotFound
+	status := func(a *modelAccount) rbcs.AccountStatus {
+		if a == nil {
+			return ""
+		}
+		return a.account.Status
 	}
-	statuses := []rbcs.AccountStatus{source.account.Status, destination.account.Status}
-	if slices.Contains(statuses, rbcs.Frozen) {
-		return rbcs.AccountFrozen
-	}
-	if slices.Contains(statuses, rbcs.Closed) {
-		return rbcs.AccountClosed
+	statuses, numbers := []rbcs.AccountStatus{status(source), status(destination)}, []string{t.Source, t.Destination}
+	for _, k := range []struct {
+		status rbcs.AccountStatus
+		code   rbcs.Code
+	}{{"", rbcs.AccountNotFound}, {rbcs.Frozen, rbcs.AccountFrozen}, {rbcs.Closed, rbcs.AccountClosed}} {
+		if i := slices.Index(statuses, k.status); i >= 0 {
+			return k.code, numbers[i]
+		}
 	}
 	if c := source.account.Currency.Code; c != destination.account.Currency.Code || c != t.Currency {
-		return rbcs.CurrencyMismatch
+		return rbcs.CurrencyMismatch, ""
 	}
-	return ""
+	return "", ""
 }
 
 // lacking is what is missing for a debit, nil where nothing is.

@@ -30,7 +30,9 @@ func (m *model) decideSettlement(t *rbcs.Transaction, g *rbcs.Result) *rbcs.Resu
 	switch {
 	case source == nil || destination == nil: // then the original never took place
 		if w.Code = rbcs.HoldNotOpen; t.Type == rbcs.Reversal {
-			w.Code = rbcs.AccountNotFound
+			if w.Code, w.SettledBy = rbcs.AccountNotFound, w.Transaction.Source; source != nil {
+				w.SettledBy = w.Transaction.Destination
+			}
 		}
 	case t.Type == rbcs.Reversal:
 		invalid = reverse(w, original, source, destination)
@@ -88,7 +90,7 @@ func capture(w *rbcs.Result, hold *modelDecision, source, destination *modelAcco
 	if units == nil {
 		return "/amount"
 	}
-	if w.Code = refusal(&w.Transaction, source, destination); w.Code != "" {
+	if w.Code, w.SettledBy = refusal(&w.Transaction, source, destination); w.Code != "" {
 		return ""
 	}
 	switch {
@@ -126,7 +128,7 @@ func reverse(w *rbcs.Result, original *modelDecision, source, destination *model
 	if units == nil {
 		return "/amount"
 	}
-	if w.Code = refusal(&w.Transaction, source, destination); w.Code != "" {
+	if w.Code, w.SettledBy = refusal(&w.Transaction, source, destination); w.Code != "" {
 		return ""
 	}
 	if units.Sign() == 0 {

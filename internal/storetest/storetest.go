@@ -51,7 +51,10 @@ func runAll(t *testing.T, open func(t *testing.T) rbcs.Store) {
 		{"Limits", limitTests},
 		{"Reads", readTests},
 		{"Dump", dumpTests},
+		{"Log", logTests},
+		{"Webhooks", webhookTests},
 		{"Crowd", crowdTests},
+		{"Settling", settlingTests},
 		{"Throng", throngTests},
 	} {
 		t.Run(group.name, func(t *testing.T) {

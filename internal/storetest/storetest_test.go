@@ -11,7 +11,7 @@ import (
 
 func TestMemory(t *testing.T) {
 	storetest.Run(t, func(*testing.T) rbcs.Store {
-		if defect, ok := defects[os.Getenv(defectVariable)]; ok {
+		if defect, ok := allDefects[os.Getenv(defectVariable)]; ok {
 			return defect.store(newMemory())
 		}
 		return newMemory()

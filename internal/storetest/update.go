@@ -12,6 +12,7 @@ var updateTests = []test{
 	{"closing", testClosing},
 	{"overdraft", testOverdraft},
 	{"overdraft-below-debt", testOverdraftBelowDebt},
+	{"reopened", testReopened},
 	{"metadata", testUpdateMetadata},
 	{"missing", testUpdateMissing},
 }
@@ -107,6 +108,31 @@ func testOverdraftBelowDebt(e *env) {
 	if b := e.get(a).Balance; b != money("-49", "USD") {
 		e.t.Errorf("the balance is %v after the credit, want −4900", b)
 	}
+}
+
+// testReopened goes on with an account that was closed, where it stopped.
+func testReopened(e *env) {
+	m, a, b := e.pair()
+	out := e.transfer("out", a, b, "100")
+	e.wantOutcomes(m, "posted", out)
+	before := e.get(a)
+	closed := e.update(a, rbcs.AccountChange{Status: new(rbcs.Closed)})
+	for i, t := range []*rbcs.Transaction{e.transfer("in", b, a, "1"), e.hold("h", b, a, "1"), e.settle(rbcs.Reversal, "v", out, "")} {
+		if r := e.one(t); r.Code != rbcs.AccountClosed {
+			e.t.Errorf("%d: %+v, want %s", i, r, rbcs.AccountClosed)
+		}
+	}
+	opened := e.update(a, rbcs.AccountChange{Status: new(rbcs.Open)})
+	before.UpdatedAt = opened.UpdatedAt
+	e.sameAccount(opened, before)
+	if opened.UpdatedAt.Before(closed.UpdatedAt) {
+		e.t.Errorf("updated_at went back from %v to %v", closed.UpdatedAt, opened.UpdatedAt)
+	}
+	r := e.post(e.settle(rbcs.Reversal, "again", out, "40"))
+	if r.Destination.Version != before.Version+1 || r.CommittedAt.Before(opened.UpdatedAt) {
+		e.t.Errorf("after it was opened: %+v", r)
+	}
+	e.wantState(a, "40", "0", before.Version+1)
 }
 
 // testUpdateMetadata replaces and clears metadata; a nil field stays as it is.

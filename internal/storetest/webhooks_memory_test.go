@@ -124,6 +124,7 @@ func (m *memory) DeliveredWebhook(ctx context.Context, instance string, w rbcs.W
 	if c == nil || c.by != instance || !c.until.After(now()) || c.Cursor != from {
 		return false, nil
 	}
-	c.Cursor, c.FailingSince, c.Failures, c.LastError, c.NextAt, c.Paused = w.Cursor, w.FailingSince, w.Failures, w.LastError, w.NextAt, w.Paused
+	c.Cursor, c.FailingSince, c.Failures, c.LastError, c.NextAt = w.Cursor, w.FailingSince, w.Failures, w.LastError, w.NextAt
+	c.Paused = c.Paused || w.Paused // what an operator has paused meanwhile stays so
 	return true, nil
 }
