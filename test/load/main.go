@@ -46,10 +46,12 @@ var measurements = []measurement{
 	{"postgres batch hot", onPostgres("--workload", "hot", "--clients", "8", "--batch", "1000")},
 	{"postgres single uniform", onPostgres("--workload", "uniform", "--clients", "256")},
 	{"postgres single hot", onPostgres("--workload", "hot", "--clients", "256")},
+	{"postgres single hold", onPostgres("--workload", "hold", "--clients", "256")},
 	{"sqlite batch uniform", onSQLite("--workload", "uniform", "--clients", "8", "--batch", "1000")},
 	{"sqlite batch hot", onSQLite("--workload", "hot", "--clients", "8", "--batch", "1000")},
 	{"sqlite single uniform", onSQLite("--workload", "uniform", "--clients", "256")},
 	{"sqlite single hot", onSQLite("--workload", "hot", "--clients", "256")},
+	{"sqlite single hold", onSQLite("--workload", "hold", "--clients", "256")},
 	{"postgres balance reads", onPostgres("--workload", "read", "--clients", "64")},
 	{"sqlite balance reads", onSQLite("--workload", "read", "--clients", "64")},
 }
@@ -67,6 +69,8 @@ var ratios = []struct {
 	{"sqlite batch hot", "sqlite batch uniform", 1},
 	{"sqlite single hot", "sqlite single uniform", 1},
 	{"sqlite single uniform", "postgres single uniform", 0.5},
+	{"postgres single hold", "postgres single uniform", 0.5}, // holds and settlements per second: each may cost two transfers
+	{"sqlite single hold", "sqlite single uniform", 0.5},
 }
 
 // machine is what all measurements of one run share.
