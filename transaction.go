@@ -129,7 +129,9 @@ type Result struct {
 	Status      Status
 	Code        Code      // why it was rejected; "" otherwise
 	Shortfall   Shortfall // of InsufficientFunds, AmountExceedsHold and AmountExceedsReversible
-	SettledBy   string    // of HoldNotOpen: the ID of what settled the hold; "" where nothing did yet
+	// SettledBy is what the rejection is about: of HoldNotOpen the ID of what settled the hold, "" where nothing did
+	// yet; of AccountNotFound, AccountFrozen and AccountClosed the number of that account, the source's where it is both.
+	SettledBy   string
 	Remainder   Amount    // what the hold or original had beyond this amount: released with a capture, still reversible after a reversal; below zero where too much was asked for
 	Sequence    int64     // its place in the committed log
 	CommittedAt time.Time // when the database decided it; never runs backward on an account

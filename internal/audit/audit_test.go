@@ -74,6 +74,7 @@ func clean() *books {
 	post("a", "bank", 400, usd, state(0, 4), state(-400, 3))
 	ghost := post("ghost", "a", 1, usd, none, none)
 	ghost.Status, ghost.Code, ghost.Transaction.Currency = rbcs.Rejected, rbcs.AccountNotFound, ""
+	ghost.SettledBy = "ghost"
 	for _, a := range []struct {
 		number                  string
 		currency                rbcs.Currency

@@ -112,7 +112,7 @@ func lively() *books {
 	d.write("h5", hold, "a", "b", 2000, 0, 0, refused(rbcs.InsufficientFunds), lacking(985, 2000))
 	d.write("r5", release, "a", "b", 2000, 0, 0, of("h5"), refused(rbcs.HoldNotOpen))
 	d.write("r9", release, "", "", 0, 0, 0, of("nothing"), refused(rbcs.HoldNotFound))
-	d.write("v9", reversal, "b", "a", 0, 0, 0, of("fund9"), refused(rbcs.AccountNotFound))
+	d.write("v9", reversal, "b", "a", 0, 0, 0, of("fund9"), refused(rbcs.AccountNotFound), settledBy("a"))
 	for number, sums := range map[string][2]int64{"bank": {0, 1070}, "a": {1250, 260}, "b": {330, 250}} {
 		s := d.states[number]
 		d.accounts = append(d.accounts, rbcs.Account{
@@ -178,6 +178,7 @@ func TestCorruptLife(t *testing.T) {
 		"settled by nothing":         {func(b *books) { b.get("c2").SettledBy = "" }, `transaction "h1": settled by: expected "c1", found ""`},
 		"settled, but never was":     {func(b *books) { b.get("r5").SettledBy = "c1" }, `transaction "h5": settled by: expected nothing, found "c1"`},
 		"settled later on":           {func(b *books) { b.get("c4").SettledBy = "x3" }, `account a: transaction "c4": original: expected a hold that is not open`},
+		"an account of no part":      {func(b *books) { b.get("v9").SettledBy = "c" }, `account b: transaction "v9": account of account_not_found: expected the source or the destination, found "c"`},
 		"settled without a reason":   {func(b *books) { b.get("r9").SettledBy = "c1" }, `transaction "r9": settled by: expected , found c1`},
 		"open hold lost at the end":  {func(b *books) { b.lose("h4") }, `account a: held: expected 0, found 5`},
 		"stored held":                {func(b *books) { b.accounts[slices.IndexFunc(b.accounts, isA)].Held = rbcs.AmountOf(1) }, `account a: held by open holds: expected 5, found 1`},

@@ -21,7 +21,13 @@ func (l *ledger) rejected(d *rbcs.Result) {
 	if t.Type != rbcs.Capture && t.Type != rbcs.Reversal {
 		check(l, t.Source, t.ID, "remainder", rbcs.Amount{}, d.Remainder)
 	}
-	if d.Code != rbcs.HoldNotOpen {
+	switch d.Code {
+	case rbcs.HoldNotOpen:
+	case rbcs.AccountNotFound, rbcs.AccountFrozen, rbcs.AccountClosed:
+		if d.SettledBy != t.Source && d.SettledBy != t.Destination {
+			l.fault(Fault{t.Source, t.ID, "account of " + string(d.Code), "the source or the destination", strconv.Quote(d.SettledBy)})
+		}
+	default:
 		check(l, t.Source, t.ID, "settled by", "", d.SettledBy)
 	}
 	l.shortfall(d)

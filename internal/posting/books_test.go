@@ -143,7 +143,12 @@ func (p *page) change(at time.Time) rbcs.State {
 func (b *books) justified(r *rbcs.Result, accounts map[string]*posting.Account) bool {
 	tx := &r.Transaction
 	source, destination, original := accounts[tx.Source], accounts[tx.Destination], b.results[tx.Original]
-	either := func(s rbcs.AccountStatus) bool { return source.Status == s || destination.Status == s }
+	first := func(s rbcs.AccountStatus) bool { // the account that it names, the source before the destination, has the status
+		if tx.Source == r.SettledBy {
+			return source.Status == s
+		}
+		return tx.Destination == r.SettledBy && destination.Status == s && source.Status != s
+	}
 	amount, _ := tx.Amount.Units.Int64()
 	var whole int64
 	if original != nil {
@@ -153,11 +158,11 @@ func (b *books) justified(r *rbcs.Result, accounts map[string]*posting.Account) 
 	case rbcs.SameAccount:
 		return tx.Source == tx.Destination
 	case rbcs.AccountNotFound:
-		return source == nil || destination == nil
+		return source == nil && r.SettledBy == tx.Source || source != nil && destination == nil && r.SettledBy == tx.Destination
 	case rbcs.AccountFrozen:
-		return either(rbcs.Frozen)
+		return first(rbcs.Frozen)
 	case rbcs.AccountClosed:
-		return either(rbcs.Closed)
+		return first(rbcs.Closed)
 	case rbcs.CurrencyMismatch:
 		return source.Currency != destination.Currency
 	case rbcs.InsufficientFunds:

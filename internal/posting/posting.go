@@ -195,15 +195,33 @@ func (d *Decision) admissible() rbcs.Code {
 	case t.Source == t.Destination:
 		return rbcs.SameAccount
 	case source == nil || destination == nil:
-		return rbcs.AccountNotFound
-	case source.Status == rbcs.Frozen || destination.Status == rbcs.Frozen:
-		return rbcs.AccountFrozen
-	case source.Status == rbcs.Closed || destination.Status == rbcs.Closed:
-		return rbcs.AccountClosed
+		return d.missing()
+	case source.Status == rbcs.Frozen:
+		return d.because(rbcs.AccountFrozen, t.Source)
+	case destination.Status == rbcs.Frozen:
+		return d.because(rbcs.AccountFrozen, t.Destination)
+	case source.Status == rbcs.Closed:
+		return d.because(rbcs.AccountClosed, t.Source)
+	case destination.Status == rbcs.Closed:
+		return d.because(rbcs.AccountClosed, t.Destination)
 	case source.Currency != destination.Currency || t.Currency != source.Currency.Code:
 		return rbcs.CurrencyMismatch
 	}
 	return ""
+}
+
+// missing rejects what has an account that is not there.
+func (d *Decision) missing() rbcs.Code {
+	if d.SourceAccount == nil {
+		return d.because(rbcs.AccountNotFound, d.Transaction.Source)
+	}
+	return d.because(rbcs.AccountNotFound, d.Transaction.Destination)
+}
+
+// because notes which account a rejection is about.
+func (d *Decision) because(code rbcs.Code, number string) rbcs.Code {
+	d.SettledBy = number
+	return code
 }
 
 // transfer moves the amount at once.

@@ -400,3 +400,27 @@ func TestTimeNeverRunsBackwardOnAnAccount(t *testing.T) {
 		})
 	}
 }
+
+// TestRejectionNamesItsAccount: the source's, where it is true of both.
+func TestRejectionNamesItsAccount(t *testing.T) {
+	a := func(s rbcs.AccountStatus) *posting.Account { return account("a", 0, status(s)) }
+	b := func(s rbcs.AccountStatus) *posting.Account { return account("b", 0, status(s)) }
+	for _, tt := range []struct {
+		accounts []*posting.Account
+		code     rbcs.Code
+		want     string
+	}{
+		{nil, rbcs.AccountNotFound, "a"},
+		{[]*posting.Account{b(rbcs.Open)}, rbcs.AccountNotFound, "a"},
+		{[]*posting.Account{a(rbcs.Frozen)}, rbcs.AccountNotFound, "b"},
+		{[]*posting.Account{a(rbcs.Frozen), b(rbcs.Frozen)}, rbcs.AccountFrozen, "a"},
+		{[]*posting.Account{a(rbcs.Closed), b(rbcs.Frozen)}, rbcs.AccountFrozen, "b"},
+		{[]*posting.Account{a(rbcs.Closed), b(rbcs.Closed)}, rbcs.AccountClosed, "a"},
+		{[]*posting.Account{a(rbcs.Open), b(rbcs.Closed)}, rbcs.AccountClosed, "b"},
+		{[]*posting.Account{a(rbcs.Open), b(rbcs.Open)}, rbcs.InsufficientFunds, ""},
+	} {
+		if d := batch(tt.accounts, transfer(t, "1", "1")).Decide()[0]; d.Code != tt.code || d.SettledBy != tt.want {
+			t.Errorf("%s of %q, want %s of %q", d.Code, d.SettledBy, tt.code, tt.want)
+		}
+	}
+}

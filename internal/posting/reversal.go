@@ -12,7 +12,10 @@ func (b *Batch) reverse(d *Decision) rbcs.Code {
 		return ""
 	}
 	if !b.follow(d, original, original.Transaction.Destination, original.Transaction.Source) {
-		return rbcs.AccountNotFound
+		if d.Err != nil {
+			return ""
+		}
+		return d.missing()
 	}
 	reference := b.References[d.Transaction.Original]
 	var left rbcs.Amount

@@ -88,7 +88,7 @@ create table transactions (
     destination_number  text collate "C",
     original_id         text collate "C",
     outcome             text collate "C", -- what its original is now, because of it: captured, released, expired, reversed
-    settled_by          text,
+    settled_by          text, -- of a rejection: what had settled the hold, or the account that was missing, frozen or closed
     group_id            text,
     description         text,
     metadata            text,

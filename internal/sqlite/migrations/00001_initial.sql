@@ -87,7 +87,7 @@ CREATE TABLE transactions (
     overdraft            BLOB,
     needed               BLOB,
     remainder            BLOB,      -- what the hold or original had beyond the amount
-    settled_by           TEXT,      -- the ID of what had settled a hold that is not open
+    settled_by           TEXT,      -- of a rejection: the ID of what had settled the hold, or the number of the account that was missing, frozen or closed
     group_id             TEXT,
     group_position       INTEGER,
     group_size           INTEGER,
