@@ -100,13 +100,15 @@ func printList[T any](m *Main, f apiFlags, list iter.Seq2[T, error], limit int, 
 		}
 		rows = append(rows, row(&items[i]))
 	}
+	if !f.JSON {
+		if err := printTable(m.Stdout, rows); err != nil {
+			return err
+		}
+	}
 	if more {
 		fmt.Fprintf(m.Stderr, "there are more than %d; --limit shows more\n", limit)
 	}
-	if f.JSON {
-		return nil
-	}
-	return printTable(m.Stdout, rows)
+	return nil
 }
 
 // printOne prints one thing: as JSON, or as a table of names and values.

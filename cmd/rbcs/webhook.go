@@ -58,8 +58,8 @@ type webhookGet struct {
 func (webhookGet) Help() string {
 	return `Examples:
 
-  rbcs webhook get wh_7
-  rbcs webhook get wh_7 --json`
+  rbcs webhook get ID
+  rbcs webhook get ID --json`
 }
 
 func (c *webhookGet) Run(ctx context.Context, m *Main) error {
@@ -76,7 +76,7 @@ type webhookSet struct {
 func (webhookSet) Help() string {
 	return `Examples:
 
-  rbcs webhook set wh_7 --target https://shop.example/v2`
+  rbcs webhook set ID --target https://shop.example/v2`
 }
 
 func (c *webhookSet) Run(ctx context.Context, m *Main) error {
@@ -92,7 +92,7 @@ type webhookPause struct {
 func (webhookPause) Help() string {
 	return `Examples:
 
-  rbcs webhook pause wh_7`
+  rbcs webhook pause ID`
 }
 
 func (c *webhookPause) Run(ctx context.Context, m *Main) error {
@@ -111,7 +111,7 @@ is tried at once that waits after a failure.
 
 Examples:
 
-  rbcs webhook resume wh_7`
+  rbcs webhook resume ID`
 }
 
 func (c *webhookResume) Run(ctx context.Context, m *Main) error {
@@ -130,8 +130,8 @@ func (webhookReplay) Help() string {
 
 Examples:
 
-  rbcs webhook replay wh_7 1200
-  rbcs webhook replay wh_7 0`
+  rbcs webhook replay ID 1200
+  rbcs webhook replay ID 0`
 }
 
 func (c *webhookReplay) Run(ctx context.Context, m *Main) error {
@@ -147,7 +147,7 @@ type webhookDelete struct {
 func (webhookDelete) Help() string {
 	return `Examples:
 
-  rbcs webhook delete wh_7`
+  rbcs webhook delete ID`
 }
 
 func (c *webhookDelete) Run(ctx context.Context, m *Main) error {
