@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"reflect"
+	"slices"
 	"testing"
 	"time"
 
@@ -73,6 +74,16 @@ func lives(t *testing.T, s *Store) []rbcs.Result {
 	past, future := time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC), time.Date(3020, 1, 1, 0, 0, 0, 0, time.UTC)
 	due, later, poor := hold("due"), hold("later"), hold("poor")
 	due.ExpiresAt, later.ExpiresAt, poor.Source = past, future, "poor"
+	missing, frozen := transfer("missing"), transfer("frozen")
+	missing.Source, frozen.Destination = "nobody", "frozen"
+	if _, err := s.CreateAccounts(t.Context(), []rbcs.NewAccount{{Number: "frozen", Currency: usd}}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.UpdateAccount(t.Context(), "frozen", rbcs.AccountChange{Status: new(rbcs.Frozen)}); err != nil {
+		t.Fatal(err)
+	}
+	alone := commit(t, s, missing, frozen, transfer("beside them"))
+	wantCodes(t, alone, rbcs.AccountNotFound, rbcs.AccountFrozen, "")
 	all := commit(t, s, hold("h1"), hold("h2"), hold("open"), due, later, poor, transfer("t"), transfer("partly"))
 	wantCodes(t, all, "", "", "", "", "", rbcs.InsufficientFunds, "", "")
 	group := []*rbcs.Transaction{transfer("g1"), hold("g2")}
@@ -95,7 +106,7 @@ func lives(t *testing.T, s *Store) []rbcs.Result {
 	last := commit(t, s, settle(rbcs.Reversal, "v-part2", "c1", 1), settle(rbcs.Reversal, "v-too-much", "c1", 2),
 		settle(rbcs.Reversal, "v-partly", "partly", 0), settle(rbcs.Capture, "c-settled", "h2", 0))
 	wantCodes(t, last, "", rbcs.AmountExceedsReversible, "", rbcs.HoldNotOpen)
-	return append(append(all, next...), last...)
+	return slices.Concat(alone, all, next, last)
 }
 
 // TestEveryKindReadsBack compares what was answered with what is read, and with a replay.
