@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf16"
 	"unicode/utf8"
 )
 
@@ -19,6 +20,8 @@ const (
 	// maxExponent bounds a number's exponent in its canonical form. As written it may be larger by the length
 	// of its digits, which MaxMetadataBytes bounds: below maxExponent, so that the same value is always accepted.
 	maxExponent = 32767
+	// maxPlainDigits is how many digits of an integer are written plainly: an order number must not come back as 1.2e+22.
+	maxPlainDigits = MaxDigits
 )
 
 var errExponent = fmt.Errorf("a number has an exponent beyond ±%d", maxExponent)
@@ -28,8 +31,9 @@ var errExponent = fmt.Errorf("a number has an exponent beyond ±%d", maxExponent
 // blanks, strings in their shortest form, numbers by their exact value. Unlike
 // RFC 8785 it never takes a number through a float. It refuses what is not an
 // object, a name that stands twice, more than 16 KiB (as written and in the
-// canonical form), more than 16 levels and an exponent beyond ±32767. An empty
-// object is "". What it returns is its own canonical form.
+// canonical form), more than 16 levels, an exponent beyond ±32767, and what is no
+// text everywhere: \u0000 and half of a surrogate pair. An empty object is "".
+// What it returns is its own canonical form.
 func CanonicalMetadata(raw []byte) (string, error) {
 	switch {
 	case len(raw) > MaxMetadataBytes:
@@ -38,6 +42,9 @@ func CanonicalMetadata(raw []byte) (string, error) {
 		return "", errors.New("metadata is not valid UTF-8")
 	case !bytes.HasPrefix(bytes.TrimLeft(raw, " \t\r\n"), []byte("{")):
 		return "", errors.New("metadata is not a JSON object")
+	}
+	if err := checkEscapes(raw); err != nil {
+		return "", fmt.Errorf("metadata: %w", err)
 	}
 	dec := json.NewDecoder(bytes.NewReader(raw))
 	dec.UseNumber()
@@ -52,7 +59,7 @@ func CanonicalMetadata(raw []byte) (string, error) {
 		return "", errors.New("metadata: something follows the JSON object")
 	}
 	switch {
-	case len(out) > MaxMetadataBytes: // 1e20 becomes 21 digits
+	case len(out) > MaxMetadataBytes: // 1e37 becomes 38 digits
 		return "", fmt.Errorf("metadata has %d bytes in its canonical form; at most %d are allowed", len(out), MaxMetadataBytes)
 	case string(out) == "{}":
 		return "", nil
@@ -140,8 +147,38 @@ func appendJSONString(dst []byte, s string) []byte {
 	return append(dst, bytes.TrimSuffix(b.Bytes(), []byte("\n"))...)
 }
 
+// checkEscapes refuses escapes in strings that the decoder would replace, or that
+// PostgreSQL cannot store. Where the JSON is broken, the decoder says so.
+func checkEscapes(raw []byte) error {
+	unit := func(i int) rune { // of an escape \uXXXX at i; -1 where there is none
+		if i+6 > len(raw) || raw[i] != '\\' || raw[i+1] != 'u' {
+			return -1
+		}
+		n, err := strconv.ParseUint(string(raw[i+2:i+6]), 16, 16)
+		if err != nil {
+			return -1
+		}
+		return rune(n)
+	}
+	for i := bytes.IndexByte(raw, '\\'); i >= 0 && i < len(raw); i++ {
+		if raw[i] != '\\' {
+			continue
+		}
+		switch c := unit(i); {
+		case c == 0:
+			return errors.New("a string has the character \\u0000")
+		case utf16.IsSurrogate(c):
+			if i += 6; utf16.DecodeRune(c, unit(i)) == utf8.RuneError {
+				return fmt.Errorf("a string has half of a surrogate pair, \\u%04x", c)
+			}
+		}
+		i++ // what is escaped begins no escape of its own
+	}
+	return nil
+}
+
 // appendCanonicalNumber writes the number by its value: plain digits while they
-// are at most 21 places, else d.ddde±n; the same layout that ECMAScript has.
+// are at most 38 places, as many as an amount has; else d.ddde±n.
 func appendCanonicalNumber(dst []byte, s string) ([]byte, error) {
 	s, negative := strings.CutPrefix(s, "-")
 	mantissa, exponent, _ := strings.Cut(strings.ToLower(s), "e")
@@ -165,7 +202,7 @@ func appendCanonicalNumber(dst []byte, s string) ([]byte, error) {
 	if negative {
 		dst = append(dst, '-')
 	}
-	const plain = 21
+	const plain = maxPlainDigits
 	switch {
 	case len(digits) <= point && point <= plain:
 		return append(append(dst, digits...), strings.Repeat("0", point-len(digits))...), nil

@@ -22,9 +22,9 @@ func TestCanonicalMetadata(t *testing.T) {
 		{"blanks", "{ \"a\" :\t[ 1 ,\r\n true ] }", `{"a":[1,true]}`},
 		{"empty inside", `{"a":{},"b":[]}`, `{"a":{},"b":[]}`},
 		{"escapes", `{"\u0061\/":"\u00e9\u2603\ud83d\ude00\u003c"}`, `{"a/":"é☃😀<"}`},
-		{"NUL stays an escape", `{"a":"\u0000"}`, `{"a":"\u0000"}`},
+		{"an escaped backslash", `{"a":"\\u0000\\ud800"}`, `{"a":"\\u0000\\ud800"}`},
 		{"control characters", `{"a":"\n\u000a\u001F\""}`, `{"a":"\n\n\u001f\""}`},
-		{"a half surrogate", `{"a":"\ud800"}`, `{"a":"` + "\ufffd" + `"}`},
+		{"a replacement character", `{"a":"\ufffd"}`, `{"a":"` + "\ufffd" + `"}`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			if got, err := rbcs.CanonicalMetadata([]byte(c.in)); err != nil || got != c.want {
@@ -36,23 +36,25 @@ func TestCanonicalMetadata(t *testing.T) {
 
 func TestCanonicalMetadataNumbers(t *testing.T) {
 	for want, texts := range map[string][]string{
-		`0`:                         {"0", "-0", "0.0", "-0.00e5", "0e0", "0e99999999999999999999"},
-		`1`:                         {"1", "1.0", "1e0", "10e-1", "0.1e1", "1.000E+00"},
-		`-12.5`:                     {"-12.5", "-1.25e1", "-125e-1", "-12.500"},
-		`100`:                       {"100", "1e2", "1.00e2"},
-		`0.1`:                       {"0.1", "1e-1", "0.10"},
-		`0.000001`:                  {"0.000001", "1e-6"},
-		`1e-7`:                      {"0.0000001", "1E-7", "0.1e-6"},
-		`-1.5e-7`:                   {"-0.00000015"},
-		`100000000000000000000`:     {"1e20", "100000000000000000000"},
-		`1e+21`:                     {"1e21", "1000000000000000000000", "0.1e22"},
-		`1.5e+300`:                  {"1.5e300", "15e299"},
-		`0.30000000000000004`:       {"0.30000000000000004"},
-		`9007199254740993`:          {"9007199254740993", "9.007199254740993e15"}, // 2⁵³ + 1 is no float
-		`123456789012345678.9`:      {"123456789012345678.9", "1234567890123456789e-1"},
-		`1.2345678901234567891e+21`: {"1234567890123456789100", "12345678901234567891e2"},
-		`1e+32767`:                  {"1e32767", "0.1e32768", "10e32766"},
-		`1.2e-32767`:                {"1.2e-32767", "12e-32768"},
+		`0`:                           {"0", "-0", "0.0", "-0.00e5", "0e0", "0e99999999999999999999"},
+		`1`:                           {"1", "1.0", "1e0", "10e-1", "0.1e1", "1.000E+00"},
+		`-12.5`:                       {"-12.5", "-1.25e1", "-125e-1", "-12.500"},
+		`100`:                         {"100", "1e2", "1.00e2"},
+		`0.1`:                         {"0.1", "1e-1", "0.10"},
+		`0.000001`:                    {"0.000001", "1e-6"},
+		`1e-7`:                        {"0.0000001", "1E-7", "0.1e-6"},
+		`-1.5e-7`:                     {"-0.00000015"},
+		`100000000000000000000`:       {"1e20", "100000000000000000000"},
+		`12345678901234567890123`:     {"12345678901234567890123", "1234567890123456789012.3e1"},
+		`-` + strings.Repeat("9", 38): {"-" + strings.Repeat("9", 38)},
+		`1e+38`:                       {"1e38", "1" + strings.Repeat("0", 38), "0.1e39"},
+		`1.5e+300`:                    {"1.5e300", "15e299"},
+		`0.30000000000000004`:         {"0.30000000000000004"},
+		`9007199254740993`:            {"9007199254740993", "9.007199254740993e15"}, // 2⁵³ + 1 is no float
+		`123456789012345678.9`:        {"123456789012345678.9", "1234567890123456789e-1"},
+		`1.2345678901234567891e+38`:   {"12345678901234567891" + strings.Repeat("0", 19), "12345678901234567891e19"},
+		`1e+32767`:                    {"1e32767", "0.1e32768", "10e32766"},
+		`1.2e-32767`:                  {"1.2e-32767", "12e-32768"},
 	} {
 		for _, text := range texts {
 			if got, err := rbcs.CanonicalMetadata([]byte(`{"n":` + text + `}`)); err != nil || got != `{"n":`+want+`}` {
@@ -98,6 +100,13 @@ func TestCanonicalMetadataRefusals(t *testing.T) {
 		{"no colon", `{"a" 1}`, "invalid character"},
 		{"leading zero", `{"a":01}`, "invalid character"},
 		{"plus", `{"a":+1}`, "invalid character"},
+		{"NUL", `{"a":"x\u0000"}`, `the character \u0000`},
+		{"NUL in a name", `{"\\\u0000":1}`, `the character \u0000`},
+		{"half a surrogate pair", `{"a":"\ud800"}`, `half of a surrogate pair, \ud800`},
+		{"its other half", `{"a":"\uDC00x"}`, `half of a surrogate pair, \udc00`},
+		{"two halves that are no pair", `{"a":"\ud800\ud800"}`, `half of a surrogate pair, \ud800`},
+		{"half and a letter", `{"a":"\ud83d\u0041"}`, `half of a surrogate pair, \ud83d`},
+		{"a broken escape", `{"a":"\u00"}`, "invalid character"},
 		{"NaN", `{"a":NaN}`, "invalid character"},
 		{"raw NUL", "{\"a\":\"\x00\"}", "invalid character"},
 		{"raw newline", "{\"a\":\"\n\"}", "invalid character"},
@@ -160,7 +169,7 @@ func exact(v any) any {
 // decoded value becomes the same string.
 func FuzzCanonicalMetadata(f *testing.F) {
 	for _, s := range []string{
-		`{}`, `{"b":[1,2.50,-0,1e3],"a":{"x":null,"":true}}`, `{"a":"\u0000\ud83d\ude00"}`, `{"a":12e32767}`,
+		`{}`, `{"b":[1,2.50,-0,1e3],"a":{"x":null,"":true}}`, `{"a":"\u0001\ud83d\ude00"}`, `{"a":12e32767}`,
 		`{"a":0.00000012,"b":123456789012345678901234567890}`, `{"a":[{"b":[]}],"c":"<&>\u2028"}`, `{"a":1,"a":2}`,
 	} {
 		f.Add([]byte(s))
