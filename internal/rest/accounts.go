@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net/http"
 	"strconv"
+	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -189,6 +190,7 @@ func (s *server) getAccount(ctx context.Context, in *AccountPath) (*accountOutpu
 }
 
 type listAccountsInput struct {
+	Number   string `query:"number" maxLength:"64" doc:"Only this account; for numbers that cannot stand in a path, such as a dot."`
 	Prefix   string `query:"prefix" doc:"Numbers that begin with this." example:"acme:"`
 	Currency string `query:"currency" doc:"A currency's code."`
 	Status   string `query:"status" enum:"open,frozen,closed" doc:"The accounts' status."`
@@ -199,6 +201,9 @@ type accountListOutput struct{ Body AccountList }
 
 func (s *server) listAccounts(ctx context.Context, in *listAccountsInput) (*accountListOutput, error) {
 	var faults faults
+	if in.Number != "" {
+		faults.check("/number", rbcs.ValidateNumber(in.Number))
+	}
 	if in.Prefix != "" {
 		faults.check("/prefix", rbcs.ValidateNumber(in.Prefix))
 	}
@@ -209,7 +214,11 @@ func (s *server) listAccounts(ctx context.Context, in *listAccountsInput) (*acco
 	if faults != nil {
 		return nil, s.refuse(ctx, faults.err())
 	}
-	accounts, err := s.Store.Accounts(ctx, rbcs.AccountQuery{
+	read := s.Store.Accounts
+	if in.Number != "" {
+		read = s.onlyAccount(in.Number)
+	}
+	accounts, err := read(ctx, rbcs.AccountQuery{
 		Prefix: in.Prefix, Currency: in.Currency, Status: rbcs.AccountStatus(in.Status), After: after, Limit: in.Limit + 1,
 	})
 	if err != nil {
@@ -225,4 +234,21 @@ func (s *server) listAccounts(ctx context.Context, in *listAccountsInput) (*acco
 		out.Body.Accounts[i] = accountOf(&accounts[i])
 	}
 	return out, nil
+}
+
+// onlyAccount reads a list of at most the one account.
+func (s *server) onlyAccount(number string) func(context.Context, rbcs.AccountQuery) ([]rbcs.Account, error) {
+	return func(ctx context.Context, q rbcs.AccountQuery) ([]rbcs.Account, error) {
+		a, err := s.Store.Account(ctx, number)
+		switch {
+		case rbcs.CodeOf(err) == rbcs.NotFound:
+			return nil, nil
+		case err != nil:
+			return nil, err
+		case !strings.HasPrefix(number, q.Prefix), q.Currency != "" && q.Currency != a.Currency.Code,
+			q.Status != "" && q.Status != a.Status, q.After != "" && number <= q.After:
+			return nil, nil
+		}
+		return []rbcs.Account{a}, nil
+	}
 }

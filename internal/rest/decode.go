@@ -55,14 +55,9 @@ func (d *decoder) free() {
 // read reads the body into the decoder: of one of the content types, at most
 // limit bytes, valid UTF-8. It returns which type it was.
 func (d *decoder) read(w http.ResponseWriter, r *http.Request, limit int64, types ...string) (string, error) {
-	contentType := r.Header.Get("Content-Type")
-	if !slices.Contains(types, contentType) { // as most send it; else look closer
-		parsed, _, err := mime.ParseMediaType(contentType)
-		if err != nil || !slices.Contains(types, parsed) {
-			// A missing type is refused too: without it a browser would post for any web page that asks it to.
-			return "", refusal(http.StatusUnsupportedMediaType, "the content type must be "+strings.Join(types, " or "))
-		}
-		contentType = parsed
+	contentType, err := contentTypeOf(w, r, types)
+	if err != nil {
+		return "", err
 	}
 	if r.ContentLength > limit {
 		return "", tooLarge(w, limit)
@@ -83,6 +78,28 @@ func (d *decoder) read(w http.ResponseWriter, r *http.Request, limit int64, type
 			return "", &rbcs.Error{Code: rbcs.InvalidRequest, Message: "the body could not be read to its end", Err: err}
 		}
 	}
+}
+
+// contentTypeOf returns which of the types the body is said to have.
+func contentTypeOf(w http.ResponseWriter, r *http.Request, types []string) (string, error) {
+	if coding := r.Header.Get("Content-Encoding"); coding != "" && !strings.EqualFold(coding, "identity") {
+		w.Header().Set("Accept-Encoding", "identity")
+		return "", refusal(http.StatusUnsupportedMediaType,
+			"the body has the content encoding "+shorten(coding)+"; send it as it is, without Content-Encoding")
+	}
+	contentType := r.Header.Get("Content-Type")
+	if slices.Contains(types, contentType) { // as most send it; else look closer
+		return contentType, nil
+	}
+	contentType, parameters, err := mime.ParseMediaType(contentType)
+	if err != nil || !slices.Contains(types, contentType) {
+		// A missing type is refused too: without it a browser would post for any web page that asks it to.
+		return "", refusal(http.StatusUnsupportedMediaType, "the content type must be "+strings.Join(types, " or "))
+	}
+	if charset, ok := parameters["charset"]; ok && !strings.EqualFold(charset, "utf-8") {
+		return "", refusal(http.StatusUnsupportedMediaType, "the body has the charset "+shorten(charset)+"; JSON is sent as UTF-8")
+	}
+	return contentType, nil
 }
 
 func tooLarge(w http.ResponseWriter, limit int64) error {

@@ -134,6 +134,11 @@ func appendReason(dst []byte, r *rbcs.Result) []byte {
 			dst = appendString(append(dst, `,"settled_by":`...), r.SettledBy)
 		}
 		return dst
+	case rbcs.AccountNotFound, rbcs.AccountFrozen, rbcs.AccountClosed:
+		if r.SettledBy != "" { // what had no accounts has none to name
+			dst = appendString(append(dst, `,"account":`...), r.SettledBy)
+		}
+		return dst
 	case rbcs.InsufficientFunds, rbcs.AmountExceedsHold, rbcs.AmountExceedsReversible:
 	default:
 		return dst

@@ -105,6 +105,7 @@ func TestEvents(t *testing.T) {
 	}
 
 	posted := c.do("POST", postPath, postPath, transfer("1", "bank", "acme:1", "5")).Body.String()
+	posted = strings.TrimSuffix(posted, "\n")
 	if m := now.next(); m.event != "transaction" || m.data != posted || !strings.HasSuffix(m.id, "-1") {
 		t.Errorf("the event is %+v, the answer was %s", m, posted)
 	}

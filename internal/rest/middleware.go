@@ -57,6 +57,15 @@ func (s *server) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	header := w.Header()
 	header["X-Content-Type-Options"] = nosniff
 	header["Cache-Control"] = noStore
+	if p := s.admit(r); p != nil {
+		r.Pattern = catchAll
+		s.fail(w, r, p)
+		return
+	}
+	if r = exactPath(r); r.Pattern == catchAll {
+		s.fail(w, r, errNoPath)
+		return
+	}
 	s.mux.ServeHTTP(w, r)
 }
 
@@ -75,6 +84,8 @@ func (s *server) recovered(w *responseWriter, r *http.Request, cause any) {
 	s.write(w, problemOf(rbcs.Errorf(rbcs.Internal, "the service failed at this request; it is in its log")))
 }
 
+var errNoPath = rbcs.Errorf(rbcs.NotFound, "there is nothing at this path; see /openapi.json")
+
 // noRoute answers what no other pattern matched: 405 where another method has a
 // route, else 404.
 func (s *server) noRoute(w http.ResponseWriter, r *http.Request) {
@@ -86,7 +97,7 @@ func (s *server) noRoute(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	if allowed == nil {
-		s.fail(w, r, rbcs.Errorf(rbcs.NotFound, "there is nothing at this path; see /openapi.json"))
+		s.fail(w, r, errNoPath)
 		return
 	}
 	allow := strings.Join(allowed, ", ")

@@ -38,6 +38,7 @@ type Problem struct {
 
 	// The members of a rejection. They are written by appendRejection and stand here for the document.
 	*Shortfall
+	Account     string       `json:"account,omitempty" doc:"Of account_not_found, account_frozen and account_closed: which account that is, the source where it is both."`
 	SettledBy   string       `json:"settled_by,omitempty" doc:"Of hold_not_open: the ID of what settled the hold."`
 	DryRun      bool         `json:"dry_run,omitempty" doc:"It was asked for with dry_run=true: nothing was recorded."`
 	Transaction *Transaction `json:"transaction,omitempty" doc:"The decision, where it is a rejection."`
@@ -220,8 +221,12 @@ var contentTypes = map[string][]string{
 	csvType: {csvType + "; charset=utf-8; header=present"}, sseType: {sseType},
 }
 
-// send writes a whole answer of one of the contentTypes.
+// send writes a whole answer of one of the contentTypes. It ends with a newline,
+// so that a terminal's prompt does not stick to it; what is empty stays empty.
 func send(w http.ResponseWriter, status int, contentType string, body []byte) {
+	if len(body) > 0 {
+		body = append(body, '\n')
+	}
 	header := w.Header()
 	header["Content-Type"] = contentTypes[contentType]
 	header["Content-Length"] = []string{strconv.Itoa(len(body))}

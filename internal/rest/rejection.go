@@ -18,16 +18,11 @@ func rejectionDetail(r *rbcs.Result) string {
 		if t.Source == "" {
 			return fmt.Sprintf("the transaction %s was rejected and has no accounts", t.Original)
 		}
-		if t.Currency == "" { // the source would have given it one
-			return fmt.Sprintf("there is no account %s, the source", t.Source)
-		}
-		return fmt.Sprintf("there is no account %s, or no account %s", t.Source, t.Destination)
-	case rbcs.AccountFrozen, rbcs.AccountClosed:
-		status := rbcs.Frozen
-		if r.Code == rbcs.AccountClosed {
-			status = rbcs.Closed
-		}
-		return fmt.Sprintf("the account %s or the account %s is %s", t.Source, t.Destination, status)
+		return fmt.Sprintf("there is no account %s, the %s", r.SettledBy, sideOf(r))
+	case rbcs.AccountFrozen:
+		return fmt.Sprintf("the account %s, the %s, is frozen", r.SettledBy, sideOf(r))
+	case rbcs.AccountClosed:
+		return fmt.Sprintf("the account %s, the %s, is closed", r.SettledBy, sideOf(r))
 	case rbcs.CurrencyMismatch:
 		return fmt.Sprintf("the accounts %s and %s are not both in %s", t.Source, t.Destination, t.Currency)
 	case rbcs.InsufficientFunds:
@@ -57,4 +52,12 @@ func rejectionDetail(r *rbcs.Result) string {
 			t.Source, t.Destination, rbcs.MaxDigits)
 	}
 	return fmt.Sprintf("the transaction was rejected: %s", titleOf(r.Code))
+}
+
+// sideOf says which of the accounts a rejection is about.
+func sideOf(r *rbcs.Result) string {
+	if r.SettledBy == r.Transaction.Source {
+		return "source"
+	}
+	return "destination"
 }

@@ -78,6 +78,10 @@ type Config struct {
 	Version   string                      // of the program
 	Ready     func(context.Context) error // whether to send requests here; nil: always
 
+	// Hosts are the names, without ports, by which clients may call what listens on a loopback address, beside
+	// localhost and loopback addresses themselves; "*" is any. See [server.admit].
+	Hosts []string
+
 	MaxBody        int64            // of a batch, in bytes
 	RequestTimeout time.Duration    // after this a request is answered, whatever became of it
 	Now            func() time.Time // nil: time.Now
@@ -118,7 +122,7 @@ func (c Config) withDefaults() (Config, error) {
 // server is the handler that [New] returns.
 type server struct {
 	Config
-	mux     *http.ServeMux
+	mux     *routes
 	openAPI []byte
 	warned  atomic.Int64 // the second of the last warning
 
@@ -131,7 +135,7 @@ func New(cfg Config) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &server{Config: cfg, mux: http.NewServeMux(), statements: make(chan struct{}, maxStatements)}
+	s := &server{Config: cfg, mux: new(routes), statements: make(chan struct{}, maxStatements)}
 	api := humago.New(s.mux, humaConfig(cfg.Version))
 	api.UseMiddleware(s.timeout)
 	s.registerAccounts(api)
@@ -144,6 +148,7 @@ func New(cfg Config) (http.Handler, error) {
 	if s.openAPI, err = api.OpenAPI().MarshalJSON(); err != nil {
 		return nil, err
 	}
+	s.openAPI = append(s.openAPI, '\n')
 	s.mux.HandleFunc("GET /openapi.json", s.getOpenAPI)
 	s.mux.HandleFunc(catchAll, s.noRoute)
 	if cfg.Metrics != nil {

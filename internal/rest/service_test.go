@@ -169,7 +169,7 @@ func TestTransactions(t *testing.T) {
 	wantMembers(t, conflict, map[string]string{"code": "id_conflict"})
 	wantMembers(t, conflict["errors"].([]any)[0].(map[string]any), map[string]string{"pointer": "/amount"})
 
-	if got := c.do("GET", path+"/{id}", path+"/t%201", "").Body.String(); strings.TrimSpace(got) != first.Body.String() {
+	if got := c.do("GET", path+"/{id}", path+"/t%201", "").Body.String(); got != first.Body.String() {
 		t.Errorf("GET gives %s", got)
 	}
 	wantMembers(t, c.want(404, "GET", path+"/{id}", path+"/t3", ""), map[string]string{"code": "not_found"})
@@ -199,6 +199,9 @@ func TestRejections(t *testing.T) {
 	} {
 		first, again := c.do("POST", path, path, body), c.do("POST", path, path, body)
 		p := object(t, first.Body.Bytes())
+		if length := first.Header().Get("Content-Length"); !strings.HasSuffix(first.Body.String(), "}\n") || length != fmt.Sprint(first.Body.Len()) {
+			t.Errorf("%s: the answer of length %s does not end its line: %q", code, length, first.Body)
+		}
 		if first.Code != 422 || again.Code != 422 || again.Header().Get(replayedHeader) != "true" || again.Body.String() != first.Body.String() {
 			t.Errorf("%s: status %d and %d\n%s\n%s", code, first.Code, again.Code, first.Body, again.Body)
 		}
@@ -219,8 +222,15 @@ func TestRejections(t *testing.T) {
 		got := c.want(200, "GET", path+"/{id}", path+"/"+record["id"].(string), "")
 		wantMembers(t, got, map[string]string{"status": "rejected", "code": code})
 	}
+	for id, want := range map[string][2]string{
+		"nowhere": {"nobody", "there is no account nobody, the destination"},
+		"frozen":  {"ice", "the account ice, the destination, is frozen"},
+		"closed":  {"gone", "the account gone, the source, is closed"},
+	} {
+		wantMembers(t, c.want(200, "GET", path+"/{id}", path+"/"+id, ""), map[string]string{"account": want[0], "detail": want[1]})
+	}
 	unknown := c.want(422, "POST", path, path, transfer("no-source", "nobody", "a", "1.5"))
-	wantMembers(t, unknown, map[string]string{"detail": "there is no account nobody, the source"})
+	wantMembers(t, unknown, map[string]string{"detail": "there is no account nobody, the source", "account": "nobody"})
 	if unknown["transaction"].(map[string]any)["currency"] != nil {
 		t.Error("a currency was invented")
 	}

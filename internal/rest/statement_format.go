@@ -44,7 +44,7 @@ func (jsonStatement) end(dst []byte, st *statement) []byte {
 	if st.next != "" {
 		dst = append(append(append(dst, `,"next_cursor":"`...), st.next...), '"')
 	}
-	return append(dst, '}')
+	return append(dst, "}\n"...)
 }
 
 // csvStatement writes a table with the balances as its first and last row.

@@ -156,9 +156,6 @@ func (s *server) postBatch(w http.ResponseWriter, r *http.Request) {
 	}
 	if contentType == ndjsonType {
 		out.b = s.appendResults(out.b, b, results, "\n")
-		if len(b.items) > 0 {
-			out.b = append(out.b, '\n')
-		}
 	} else {
 		out.b = s.appendResults(append(out.b, `{"results":[`...), b, results, ",")
 		out.b = append(out.b, `]}`...)
@@ -250,6 +247,7 @@ func (s *server) getTransaction(ctx context.Context, in *getTransactionInput) (*
 }
 
 type listTransactionsInput struct {
+	ID      string `query:"id" maxLength:"128" doc:"Only this transaction; for IDs that cannot stand in a path, such as a dot."`
 	Account string `query:"account" doc:"Either side is this account."`
 	Status  string `query:"status" enum:"posted,held,rejected,captured,released,expired,reversed" doc:"What they are now."`
 	From    string `query:"from" doc:"Committed at this time or later. RFC 3339 with its zone."`
@@ -262,6 +260,9 @@ type transactionListOutput struct{ Body TransactionList }
 func (s *server) listTransactions(ctx context.Context, in *listTransactionsInput) (*transactionListOutput, error) {
 	var faults faults
 	q := rbcs.TransactionQuery{Account: in.Account, Status: rbcs.Status(in.Status), Limit: in.Limit + 1}
+	if in.ID != "" {
+		faults.check("/id", rbcs.ValidateID(in.ID))
+	}
 	if in.Account != "" {
 		faults.check("/account", rbcs.ValidateNumber(in.Account))
 	}
@@ -270,7 +271,11 @@ func (s *server) listTransactions(ctx context.Context, in *listTransactionsInput
 	if faults != nil {
 		return nil, s.refuse(ctx, faults.err())
 	}
-	records, err := s.Store.Transactions(ctx, q)
+	read := s.Store.Transactions
+	if in.ID != "" {
+		read = s.only(in.ID)
+	}
+	records, err := read(ctx, q)
 	if err != nil {
 		return nil, s.refuse(ctx, err)
 	}
@@ -284,4 +289,24 @@ func (s *server) listTransactions(ctx context.Context, in *listTransactionsInput
 		out.Body.Transactions[i] = transactionView{&records[i]}
 	}
 	return out, nil
+}
+
+// only reads a list of at most the one transaction.
+func (s *server) only(id string) func(context.Context, rbcs.TransactionQuery) ([]rbcs.Record, error) {
+	return func(ctx context.Context, q rbcs.TransactionQuery) ([]rbcs.Record, error) {
+		r, err := s.Store.Transaction(ctx, id)
+		t := &r.Transaction
+		switch {
+		case rbcs.CodeOf(err) == rbcs.NotFound:
+			return nil, nil
+		case err != nil:
+			return nil, err
+		case q.Account != "" && q.Account != t.Source && q.Account != t.Destination,
+			q.Status != "" && q.Status != r.Current,
+			r.CommittedAt.Before(q.From), !q.To.IsZero() && !r.CommittedAt.Before(q.To),
+			q.Before > 0 && r.Sequence >= q.Before:
+			return nil, nil
+		}
+		return []rbcs.Record{r}, nil
+	}
 }
