@@ -34,8 +34,8 @@ lint: $(BIN)/golangci-lint ## style, by machine
 	$(BIN)/golangci-lint run ./...
 
 .PHONY: bench
-bench: build ## the figures of docs/performance.md, in one run (15 minutes)
-	./test/load/compare.sh
+bench: deps ## the figures of docs/performance.md, in one run (15 minutes)
+	$(GO) run ./test/load
 
 .PHONY: deps
 deps: ## the servers that tests start (PostgreSQL, PgBouncer, Redis), from Debian's packages where they are missing
