@@ -109,23 +109,28 @@ func testRejections(e *env) {
 	for i, k := range []struct {
 		source, destination string
 		code                rbcs.Code
+		about               string // the account that it names
 	}{
-		{c.bank, c.bank, rbcs.SameAccount},
-		{c.ghost, c.ghost, rbcs.SameAccount},
-		{c.ghost, c.open, rbcs.AccountNotFound},
-		{c.bank, c.ghost, rbcs.AccountNotFound},
-		{c.ghost, c.ghost2, rbcs.AccountNotFound},
-		{c.frozen, c.open, rbcs.AccountFrozen},
-		{c.bank, c.frozen, rbcs.AccountFrozen},
-		{c.closed, c.open, rbcs.AccountClosed},
-		{c.bank, c.closed, rbcs.AccountClosed},
-		{c.bank, c.euro, rbcs.CurrencyMismatch},
-		{c.euro, c.bank, rbcs.CurrencyMismatch},
-		{c.poor, c.open, rbcs.InsufficientFunds},
+		{c.bank, c.bank, rbcs.SameAccount, ""},
+		{c.ghost, c.ghost, rbcs.SameAccount, ""},
+		{c.ghost, c.open, rbcs.AccountNotFound, c.ghost},
+		{c.bank, c.ghost, rbcs.AccountNotFound, c.ghost},
+		{c.ghost, c.ghost2, rbcs.AccountNotFound, c.ghost},
+		{c.frozen, c.open, rbcs.AccountFrozen, c.frozen},
+		{c.bank, c.frozen, rbcs.AccountFrozen, c.frozen},
+		{c.closed, c.frozen, rbcs.AccountFrozen, c.frozen},
+		{c.closed, c.open, rbcs.AccountClosed, c.closed},
+		{c.bank, c.closed, rbcs.AccountClosed, c.closed},
+		{c.bank, c.euro, rbcs.CurrencyMismatch, ""},
+		{c.euro, c.bank, rbcs.CurrencyMismatch, ""},
+		{c.poor, c.open, rbcs.InsufficientFunds, ""},
 	} {
 		id := fmt.Sprintf("%02d", i)
 		omitted := e.reject(e.transfer(id, k.source, k.destination, "1.5"), k.code)
 		given := e.reject(in(e.transfer(id+"-given", k.source, k.destination, "1.5"), "USD"), k.code)
+		if omitted.SettledBy != k.about || given.SettledBy != k.about {
+			e.t.Errorf("%s names the account %q, want %q", k.code, omitted.SettledBy, k.about)
+		}
 		if t := given.Transaction; t.Currency != "USD" || t.Amount != decimal("1.50") {
 			e.t.Errorf("%s: recorded as %v %q", t.ID, t.Amount, t.Currency)
 		}

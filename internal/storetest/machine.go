@@ -26,10 +26,11 @@ const (
 func testMachine(t *testing.T, open func(t *testing.T) rbcs.Store) {
 	defer setFlag("rapid.checks", machineChecks)()
 	defer setFlag("rapid.steps", machineSteps)()
+	defer setFlag("rapid.nofailfile", "true")() // the seed that is printed will do
 	e := begin(t, open)
 	var runs, logged atomic.Int64
 	rapid.Check(t, func(rt *rapid.T) {
-		m := &machine{T: rt, e: e, model: newModel(), run: fmt.Sprintf("r%d:", runs.Add(1))}
+		m := &machine{T: rt, e: e, model: newModel(), run: fmt.Sprintf("r%d:", runs.Add(1)), logged: &logged, after: logged.Load()}
 		m.create(rt)
 		rt.Repeat(map[string]func(*rapid.T){
 			"commit":       m.commit,
@@ -40,7 +41,7 @@ func testMachine(t *testing.T, open func(t *testing.T) rbcs.Store) {
 			"update":       m.update,
 			"read":         m.read,
 		})
-		m.finish(&logged)
+		m.finish()
 	})
 	e.audit()
 }
@@ -71,6 +72,8 @@ type machine struct {
 	run       string                // begins the accounts and IDs of this run
 	submitted [][]*rbcs.Transaction // single ones, and whole atomic groups
 	count     int                   // of IDs
+	logged    *atomic.Int64         // the last sequence that any run was told
+	after     int64                 // the same at the start of this one
 }
 
 // numbers are few, so that they collide; "nobody" is never created.
@@ -176,6 +179,9 @@ func (m *machine) commit(t *rapid.T) {
 	batch := m.batch(t)
 	got, _, err := submit(m.e.ctx, m.e.store, batch)
 	m.must(err)
+	for _, r := range got {
+		m.logged.Store(max(m.logged.Load(), r.Sequence))
+	}
 	m.agree(m.model.commit(batch, got))
 }
 
@@ -241,7 +247,7 @@ func (m *machine) totals() {
 }
 
 // finish compares all that can be read with the model.
-func (m *machine) finish(logged *atomic.Int64) {
+func (m *machine) finish() {
 	for _, unit := range m.submitted {
 		for _, s := range unit {
 			m.decision(s.ID)
@@ -262,20 +268,19 @@ func (m *machine) finish(logged *atomic.Int64) {
 		m.decisions(number)
 	}
 	m.totals()
-	m.log(logged)
+	m.log()
 	m.due()
 }
 
 // log compares what this run has added to the log.
-func (m *machine) log(logged *atomic.Int64) {
+func (m *machine) log() {
 	want := m.model.records()
 	if len(want) == 0 {
 		return
 	}
 	slices.Reverse(want)
-	got, err := readLog(m.e.ctx, m.e.store, logged.Load(), want[len(want)-1].Sequence, 7)
+	got, err := readLog(m.e.ctx, m.e.store, m.after, want[len(want)-1].Sequence, 7)
 	m.must(err)
-	logged.Store(want[len(want)-1].Sequence)
 	if len(got) != len(want) {
 		m.Fatalf("the log has %d decisions more, want %d", len(got), len(want))
 	}
