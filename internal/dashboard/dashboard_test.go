@@ -41,3 +41,18 @@ func TestNoOtherPage(t *testing.T) {
 		t.Errorf("status %d", w.Code)
 	}
 }
+
+// TestNarrowAndIdle: on a narrow screen each cell says itself what it is, so that no
+// column is out of sight, and a chart without transactions says so.
+func TestNarrowAndIdle(t *testing.T) {
+	w := httptest.NewRecorder()
+	Handler().ServeHTTP(w, httptest.NewRequest("GET", "/", nil))
+	for _, part := range []string{
+		`class="base"`, `id="idle"`, "No transactions in the last minute.", "dataset.title = title", "className: 'rows'",
+		"@media (max-width: 40rem)", ".rows thead { display: none; }", "content: attr(data-title)", ".rows tr { display: flex; flex-wrap: wrap;",
+	} {
+		if !strings.Contains(w.Body.String(), part) {
+			t.Errorf("the page has no %s", part)
+		}
+	}
+}

@@ -7,7 +7,7 @@
 // # Statuses
 //
 // 422 always means that a decision was made and recorded: a rejection. A request
-// that is wrong in itself is 400 (or 404, 405, 413, 415), whether its JSON is
+// that is wrong in itself is 400 (or 403, 404, 405, 413, 415, 421), whether its JSON is
 // broken or a field of it is; nothing is recorded then. The one table from codes
 // to statuses is [statusOf].
 //

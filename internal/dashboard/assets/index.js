@@ -55,7 +55,16 @@ async function showMetrics() {
         list.map((rate, i) => `${points - list.length + i},${98 - 96 * rate / top}`).join(' '));
     }
   }
+  showIdle();
   before = {at, now};
+}
+
+// An idle chart is a line at the bottom, which says so.
+const minute = 60000 / every;
+function showIdle() {
+  const {posted, rejected} = rates;
+  $('idle').hidden = posted.length === 0 || [...posted.slice(-minute), ...rejected.slice(-minute)].some(rate => rate > 0);
+  $('idle').textContent = posted.length < minute ? 'No transactions since this page was opened.' : 'No transactions in the last minute.';
 }
 
 async function showHealth() {
@@ -80,10 +89,14 @@ const party = s => s ? link(s) : '';
 
 function table(columns, rows) {
   if (rows.length === 0) return el('p', {className: 'soft'}, 'None yet.');
-  return el('table', {},
+  const cellOf = (row, [title, cell, right]) => { // on a narrow screen a cell says itself what it is
+    const td = el('td', {className: right ? 'num' : ''}, cell(row));
+    td.dataset.title = title;
+    return td;
+  };
+  return el('table', {className: 'rows'},
     el('thead', {}, el('tr', {}, ...columns.map(([title, , right]) => el('th', {className: right ? 'num' : ''}, title)))),
-    el('tbody', {}, ...rows.map(row =>
-      el('tr', {}, ...columns.map(([, cell, right]) => el('td', {className: right ? 'num' : ''}, cell(row)))))));
+    el('tbody', {}, ...rows.map(row => el('tr', {}, ...columns.map(column => cellOf(row, column))))));
 }
 
 // The latest transactions as they stand now: the list once, then the stream of
@@ -116,8 +129,8 @@ async function pollLatest() {
 async function refresh() {
   const ids = [...live.stale].filter(id => live.rows.some(t => t.id === id));
   live.stale.clear();
-  const answers = await Promise.allSettled(ids.map(id => get('/v1/transactions/' + encodeURIComponent(id))));
-  merge(answers.filter(a => a.status === 'fulfilled' && a.value.ok).map(a => a.value.body));
+  const answers = await Promise.allSettled(ids.map(id => get('/v1/transactions?id=' + encodeURIComponent(id))));
+  merge(answers.filter(a => a.status === 'fulfilled' && a.value.ok).flatMap(a => a.value.body.transactions));
 }
 
 function draw() {
@@ -178,7 +191,7 @@ function account(a, changes, holds) {
       ['change', t => t.change, true], ['balance', t => t.balance, true], ['held', t => t.held, true]], changes)];
 }
 
-const links = ['source', 'destination', 'original', 'settled_by'];
+const links = ['source', 'destination', 'original', 'account', 'settled_by'];
 function transaction(t) {
   const known = Object.entries(t).map(([k, v]) => [k.replaceAll('_', ' '),
     links.includes(k) ? link(v) : k === 'status' ? status({status: v}) : typeof v === 'object' ? JSON.stringify(v) : String(v)]);
@@ -192,13 +205,14 @@ async function search(text) {
   if (!name) return $('found').replaceChildren();
   const found = [];
   try {
-    const [a, t] = await Promise.all([get('/v1/accounts/' + name), get('/v1/transactions/' + name)]);
-    if (a.ok) {
+    // As parameters, since a browser would clean the path of the ID ".." away.
+    const [a, t] = await Promise.all([get('/v1/accounts?number=' + name), get('/v1/transactions?id=' + name)]);
+    if (a.ok && a.body.accounts.length > 0) {
       const [changes, holds] = await Promise.all([get(`/v1/accounts/${name}/transactions?order=desc&limit=10`),
         get(`/v1/transactions?account=${name}&status=held&limit=20`)]);
-      found.push(...account(a.body, changes.ok ? changes.body.transactions : [], holds.ok ? holds.body.transactions : []));
+      found.push(...account(a.body.accounts[0], changes.ok ? changes.body.transactions : [], holds.ok ? holds.body.transactions : []));
     }
-    if (t.ok) found.push(...transaction(t.body));
+    if (t.ok) found.push(...t.body.transactions.flatMap(transaction));
     const fault = [a, t].find(r => r.status >= 500);
     if (found.length === 0) found.push(el('p', {className: 'bad'}, fault ? fault.body.detail : 'There is no account and no transaction of this name.'));
   } catch {
