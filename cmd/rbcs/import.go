@@ -138,11 +138,12 @@ type importSummary struct {
 	out   io.Writer
 	list  *bufio.Writer // of all refused lines; nil without --errors
 
-	lines                     int64
-	created, existing         int64
-	posted, replayed, refused int64
-	failed                    int64 // no outcome is known
-	rejected                  map[rbcs.Code]int64
+	lines             int64
+	created, existing int64
+	posted, held      int64
+	replayed, refused int64
+	failed            int64 // no outcome is known
+	rejected          map[rbcs.Code]int64
 
 	lastName string
 	lastLine int
@@ -184,6 +185,8 @@ func (s *importSummary) send(ctx context.Context, target importTarget, b *import
 			s.replayed++
 		case o.rejected != "":
 			s.rejected[o.rejected]++
+		case o.held:
+			s.held++
 		default:
 			s.posted++
 		}

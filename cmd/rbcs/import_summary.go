@@ -21,6 +21,7 @@ func (s *importSummary) print(w io.Writer) {
 	row("accounts created", s.created, "")
 	row("accounts known", s.existing, "")
 	row("posted", s.posted, "")
+	row("held", s.held, "")
 	row("replayed", s.replayed, "   (decided before; no money moved)")
 	var rejected int64
 	var codes []string

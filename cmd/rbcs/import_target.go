@@ -24,6 +24,7 @@ type importTarget interface {
 // importOutcome is what became of one line.
 type importOutcome struct {
 	replayed bool        // it was known, with the same content
+	held     bool        // it is a hold
 	rejected rbcs.Code   // "" where it was posted or created
 	err      *rbcs.Error // it has no outcome
 }
@@ -125,7 +126,7 @@ func (t *importStore) submit(ctx context.Context, transactions []*rbcs.Transacti
 	}
 	for k := range results {
 		r := &results[k]
-		outcomes[places[k]] = importOutcome{replayed: r.Replayed, rejected: r.Code, err: r.Err}
+		outcomes[places[k]] = importOutcome{replayed: r.Replayed, held: r.Status == rbcs.Holding, rejected: r.Code, err: r.Err}
 	}
 	return outcomes, nil
 }
@@ -176,7 +177,7 @@ func (t *importService) submit(ctx context.Context, transactions []*rbcs.Transac
 		list[i] = client.Transaction{
 			ID: tx.ID, Type: tx.Type, Source: tx.Source, Destination: tx.Destination,
 			Amount: client.Amount(tx.Amount.String()), Currency: tx.Currency, Timestamp: tx.Timestamp,
-			Description: tx.Description, Metadata: json.RawMessage(tx.Metadata),
+			ExpiresAt: tx.ExpiresAt, Description: tx.Description, Metadata: json.RawMessage(tx.Metadata),
 		}
 	}
 	results, err := t.api.SubmitBatch(ctx, list)
@@ -186,7 +187,7 @@ func (t *importService) submit(ctx context.Context, transactions []*rbcs.Transac
 	outcomes := make([]importOutcome, len(results))
 	for i := range results {
 		r := &results[i]
-		outcomes[i] = importOutcome{replayed: r.Replayed, rejected: r.Code, err: r.Err}
+		outcomes[i] = importOutcome{replayed: r.Replayed, held: r.Status == rbcs.Holding, rejected: r.Code, err: r.Err}
 	}
 	return outcomes, nil
 }

@@ -55,6 +55,10 @@ func TestHoldsAtTheTerminal(t *testing.T) {
 	s.shows(t, "tx hold alice bob 1 --id h2 --expires-at 2100-01-01", "2100-01-01T00:00:00.000000Z")
 	s.shows(t, "tx release h2 --json", `"original":"h2"`)
 	s.shows(t, "account history alice --type reversal --with bob", "20.00", "75.00")
+	s.ok(t, "tx", "hold", "alice", "bob", "1")
+	if r := run(t, "verify", "--store", string(s.cfg.Store)); r.code != exitDone || !strings.Contains(r.stdout, "4 posted, 3 held, of which 1 are open, 2 rejected") {
+		t.Errorf("the audit says %s%s", r.stdout, r.stderr)
+	}
 	s.api(t, "tx", "hold", "alice", "bob", "1", "--expires-at", "2100-01-01", "--expires-in", "1h").check(t, exitUsage, "--expires-in")
 	s.api(t, "tx", "hold", "alice", "bob", "1", "--expires-in", "-1h").check(t, exitUsage, "--expires-in")
 }
@@ -277,4 +281,49 @@ func (l *lockedBuffer) String() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.b.String()
+}
+
+// TestImportOfHolds: holds keep their type and their time, through a service and straight into a store.
+func TestImportOfHolds(t *testing.T) {
+	lines := `{"number":"bank","currency":"USD","overdraft":"unlimited"}
+{"number":"alice","currency":"USD"}
+{"id":"h","type":"hold","source":"bank","destination":"alice","amount":"5","timestamp":"2026-01-01T00:00:00Z","expires_at":"2100-01-01T00:00:00Z"}
+`
+	file := writeFile(t, lines)
+	served := start(t, ServeCmd{})
+	store := sqliteStore(t)
+	run(t, "import", "--url", served.URL(), file).says(t, exitDone, "held 1")
+	run(t, "import", "--store", string(store), file).says(t, exitDone, "held 1")
+	for _, s := range []*server{served, start(t, ServeCmd{Store: store})} {
+		s.shows(t, "tx get h", "held", "2100-01-01T00:00:00.000000Z")
+		run(t, "import", "--url", s.URL(), file).says(t, exitDone, "replayed 1")
+	}
+}
+
+// TestHosts: what a web page makes a browser send to this machine is refused.
+func TestHosts(t *testing.T) {
+	for _, c := range []struct {
+		hosts []string
+		host  string
+		want  int
+	}{
+		{nil, "localhost", http.StatusOK},
+		{nil, "evil.example", http.StatusMisdirectedRequest},
+		{[]string{"balances.example"}, "balances.example", http.StatusOK},
+	} {
+		s := start(t, ServeCmd{Hosts: c.hosts})
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.URL()+"/v1/accounts", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		request.Host = c.host
+		response, err := http.DefaultClient.Do(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = response.Body.Close()
+		if response.StatusCode != c.want {
+			t.Errorf("with the hosts %v, %s is answered with %d", c.hosts, c.host, response.StatusCode)
+		}
+	}
 }

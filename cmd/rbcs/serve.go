@@ -19,6 +19,7 @@ type ServeCmd struct {
 	Listen         string        `default:"127.0.0.1:8080" placeholder:"HOST:PORT" help:"Address of the HTTP interface (${default}). Port 0 takes a free one."`
 	Store          StoreName     `default:"sqlite:rbcs.db" placeholder:"STORE" help:"sqlite:FILE or postgres://USER@HOST/DATABASE (${default})."`
 	Currencies     currencyList  `placeholder:"CODE=DECIMALS,…" help:"Currencies beside those of ISO 4217, such as BTC=8,POINTS=0. What was declared once stays known; other decimals are refused."`
+	Hosts          []string      `placeholder:"NAME,…" help:"Names by which the service may be called on a loopback address, beside localhost, such as those that a proxy on this machine passes on; * is any. Others are refused: a web page may have made a browser call."`
 	Instance       string        `placeholder:"NAME" help:"Name of this instance in records and logs (the host's name)."`
 	Migrate        bool          `help:"Bring the schema on PostgreSQL up to date first. SQLite is always kept up to date."`
 	MaxBatch       int           `placeholder:"N" help:"Most transactions in one commit (${default})." default:"2000"`

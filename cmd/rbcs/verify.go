@@ -36,6 +36,8 @@ type verifyReport struct {
 	Accounts     int64         `json:"accounts"`
 	Transactions int64         `json:"transactions"`
 	Posted       int64         `json:"posted"`
+	Held         int64         `json:"held"` // holds, settled or not
+	OpenHolds    int64         `json:"open_holds"`
 	Rejected     int64         `json:"rejected"`
 	Currencies   []currencySum `json:"currencies"`
 	FaultCount   int64         `json:"fault_count"`
@@ -90,7 +92,7 @@ func (c *VerifyCmd) print(m *Main, report *audit.Report, took time.Duration) err
 func reportJSON(report *audit.Report, took time.Duration) verifyReport {
 	r := verifyReport{
 		OK: report.OK(), Accounts: report.Accounts,
-		Transactions: report.Transactions, Posted: report.Posted, Rejected: report.Rejected,
+		Transactions: report.Transactions, Posted: report.Posted, Held: report.Held, OpenHolds: report.OpenHolds, Rejected: report.Rejected,
 		Currencies: []currencySum{}, FaultCount: report.FaultCount, Faults: []verifyFault{}, Seconds: took.Seconds(),
 	}
 	for _, s := range report.Currencies {
@@ -104,8 +106,12 @@ func reportJSON(report *audit.Report, took time.Duration) verifyReport {
 
 // printReport prints an audit for a person.
 func printReport(m *Main, report *audit.Report, took time.Duration) error {
-	fmt.Fprintf(m.Stdout, "%s, %s (%d posted, %d rejected) replayed in %s\n",
-		count(report.Accounts, "account"), count(report.Transactions, "transaction"), report.Posted, report.Rejected, took.Round(time.Millisecond))
+	holds := ""
+	if report.Held > 0 {
+		holds = fmt.Sprintf("%d held, of which %d are open, ", report.Held, report.OpenHolds)
+	}
+	fmt.Fprintf(m.Stdout, "%s, %s (%d posted, %s%d rejected) replayed in %s\n",
+		count(report.Accounts, "account"), count(report.Transactions, "transaction"), report.Posted, holds, report.Rejected, took.Round(time.Millisecond))
 	if len(report.Currencies) > 0 {
 		rows := [][]string{{"CURRENCY", "ACCOUNTS", "SUM OF BALANCES"}}
 		for _, s := range report.Currencies {

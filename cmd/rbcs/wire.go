@@ -51,7 +51,7 @@ func (s *server) wire(ctx context.Context) (http.Handler, error) {
 			ValidateURL: func(url string) error { return webhook.ValidateURL(url, s.cfg.WebhookPrivate) },
 			NewSecret:   webhook.NewSecret, Wake: s.webhooks.Wake,
 		},
-		Logger: s.logger, Metrics: metrics, Dashboard: dashboard.Handler(), Version: buildVersion(), Ready: s.ready,
+		Hosts: s.cfg.Hosts, Logger: s.logger, Metrics: metrics, Dashboard: dashboard.Handler(), Version: buildVersion(), Ready: s.ready,
 	})
 	if err != nil {
 		return nil, err
