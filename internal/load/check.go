@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"rbcs/client"
@@ -70,9 +72,8 @@ func (r *runner) resolve(ctx context.Context, workers []*worker, report *Report)
 	}
 	ctx, cancel := context.WithTimeout(ctx, r.ResolveFor)
 	defer cancel()
-	e := r.target.newExchange()
 	for len(open) > 0 {
-		open = slices.DeleteFunc(open, func(u unresolved) bool { return ctx.Err() == nil && r.resolveOne(e, &u, report) })
+		open = r.resolveRound(ctx, open, report)
 		if len(open) > 0 && !sleepUntil(ctx, time.Now().Add(resolvePause)) {
 			break
 		}
@@ -87,11 +88,38 @@ func (r *runner) resolve(ctx context.Context, workers []*worker, report *Report)
 	return left
 }
 
+// resolveRound submits every open request once more, as many at a time as there
+// are clients, and returns those that are still open.
+func (r *runner) resolveRound(ctx context.Context, open []unresolved, report *Report) (left []unresolved) {
+	var (
+		group sync.WaitGroup
+		next  atomic.Int64
+		mu    sync.Mutex // guards left and report
+	)
+	for range min(r.Clients, len(open)) {
+		group.Go(func() {
+			e := r.target.newExchange()
+			for i := next.Add(1) - 1; i < int64(len(open)); i = next.Add(1) - 1 {
+				u := open[i]
+				if ctx.Err() != nil || !r.resolveOne(e, &u, report, &mu) {
+					mu.Lock()
+					left = append(left, u)
+					mu.Unlock()
+				}
+			}
+		})
+	}
+	group.Wait()
+	return left
+}
+
 // resolveOne submits one request again and reports whether all of it is known now.
-func (r *runner) resolveOne(e *exchange, u *unresolved, report *Report) bool {
+func (r *runner) resolveOne(e *exchange, u *unresolved, report *Report, mu *sync.Mutex) bool {
 	list := r.plan.transfers(u.round, nil)
 	path := string(r.plan.appendPath(nil, u.round, u.step, list))
 	outcomes, _, _ := r.target.submit(e, path, r.plan.appendBody(nil, u.round, u.step, list), len(u.known)) // without an answer all are unknown
+	mu.Lock()
+	defer mu.Unlock()
 	for i, o := range outcomes {
 		// What is refused now may still have been posted by the first submission.
 		if u.known[i] || o.kind != posted && o.kind != rejected {

@@ -2,6 +2,8 @@ package load
 
 import (
 	"bytes"
+	"errors"
+	"net"
 	"net/url"
 	"strings"
 	"time"
@@ -121,8 +123,19 @@ func (t *target) submit(e *exchange, path string, body []byte, batch int) ([]out
 	}
 	if len(e.outcomes) != batch { // no answer, or one that cannot be understood
 		e.outcomes = append(e.outcomes[:0], make([]outcome, batch)...)
+		if neverSent(err) {
+			for i := range e.outcomes {
+				e.outcomes[i] = outcome{kind: shed, code: rbcs.Unavailable}
+			}
+		}
 	}
 	return e.outcomes, status, err
+}
+
+// neverSent reports whether a request failed before there was a connection to send it on.
+func neverSent(err error) bool {
+	var network *net.OpError
+	return errors.As(err, &network) && network.Op == "dial" || errors.Is(err, fasthttp.ErrDialTimeout)
 }
 
 // readItem reads the answer to a single transaction.

@@ -137,6 +137,7 @@ func (w *worker) submit(n int64, k step, due time.Time) (overload bool) {
 			overload = true
 		case unknown:
 			open = true
+			overload = overload || status == 0 // whoever broke the connection needs a moment too
 		case rejected, refused:
 		}
 	}
