@@ -1,13 +1,20 @@
 // Package storetest is the conformance suite of [rbcs.Store]: every store runs
 // it on its real engine, from a test of its own.
 //
-// It has three parts. The tables say what each method does, sentence by
-// sentence of the contract. The machine drives a store and an independent model
-// with the same random steps, and they must agree; the model is written over
-// math/big and maps and calls nothing of the posting rules. The crowd commits
-// from many goroutines at once and then asks whether every ID was decided once,
-// everybody was told the same, and no limit was ever crossed. Every part ends
+// It has four parts. The tables say what each method and each rule does,
+// sentence by sentence of the contract. The machine drives a store and an
+// independent model with the same random steps, and they must agree; the model is
+// written over math/big and maps and calls nothing of the posting rules. The
+// crowd commits from many goroutines at once and then asks whether every ID was
+// decided once, everybody was told the same, and no limit was ever crossed. The
+// throng does so with transactions of all types, while others follow the log and
+// read sums; afterwards the model decides the whole log again. Every part ends
 // with the audit of all that the store holds.
+//
+// The default run takes seconds. The long forms, of any store's conformance test:
+//
+//	go test ./internal/sqlite -run 'Conformance$/Throng' -storetest.operations=100000
+//	go test ./internal/sqlite -run 'Conformance$/Machine' -rapid.checks=2000 -rapid.steps=100
 package storetest
 
 import (

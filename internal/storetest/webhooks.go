@@ -81,6 +81,11 @@ func testWebhooks(e *env) {
 		e.t.Errorf("created at %v: %v", created.CreatedAt, d)
 	}
 	e.sameWebhook(asked)
+	other := asked
+	other.URL = "https://example.com/other"
+	_, err = e.store.CreateWebhook(e.ctx, other) // the ID is taken
+	e.wantCode(err, rbcs.IDConflict)
+	e.sameWebhook(asked)
 	a := e.webhook("a")
 	list, err := e.store.Webhooks(e.ctx)
 	e.must(err)

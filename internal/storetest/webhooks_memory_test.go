@@ -30,6 +30,9 @@ func (m *memory) CreateWebhook(ctx context.Context, w rbcs.Webhook) (rbcs.Webhoo
 		return rbcs.Webhook{}, err
 	}
 	defer leave()
+	if m.webhooks[w.ID] != nil {
+		return rbcs.Webhook{}, rbcs.Errorf(rbcs.IDConflict, "there is a webhook %s already", w.ID)
+	}
 	if len(m.webhooks) >= rbcs.MaxWebhooks {
 		return rbcs.Webhook{}, rbcs.Errorf(rbcs.InvalidRequest, "there are %d webhooks already", rbcs.MaxWebhooks)
 	}
