@@ -137,4 +137,5 @@ func TestNoService(t *testing.T) {
 	s := start(t, ServeCmd{})
 	stop(t, s)
 	s.api(t, "account", "list").check(t, exitFailed, "rbcs serve", s.URL())
+	s.api(t, "events").check(t, exitFailed, "rbcs serve", s.URL())
 }

@@ -41,9 +41,12 @@ func (c *EventsCmd) Validate() error {
 
 // Run prints events until ctx ends, which is no failure: nothing else ends it.
 func (c *EventsCmd) Run(ctx context.Context, m *Main) error {
+	if err := c.reach(ctx); err != nil {
+		return err
+	}
 	api, err := client.New(c.URL, client.WithUserAgent("rbcs-cli")) // as patient as the client is: it outlives a restart
 	if err != nil {
-		return usagef("--url: %w", err)
+		return err
 	}
 	defer api.Close()
 	seen := 0
@@ -60,6 +63,19 @@ func (c *EventsCmd) Run(ctx context.Context, m *Main) error {
 		if seen++; seen == c.Limit {
 			return nil
 		}
+	}
+	return nil
+}
+
+// reach fails soon where there is no service at all.
+func (c *EventsCmd) reach(ctx context.Context) error {
+	api, err := c.client()
+	if err != nil {
+		return err
+	}
+	defer api.Close()
+	if _, _, err := collect(api.Accounts(ctx, client.AccountQuery{PageSize: 1}), 1); err != nil {
+		return c.explain(err)
 	}
 	return nil
 }
