@@ -62,7 +62,7 @@ func openConn(uri string, pragmas ...string) (*conn, error) {
 func (c *conn) withCString(s string, f func(p uintptr) int32) error {
 	p, err := libc.CString(s)
 	if err != nil {
-		return rbcs.Errorf(rbcs.Unavailable, "SQLite has no memory: %w", err)
+		return failure(rbcs.Unavailable, err, "SQLite has no memory")
 	}
 	defer libc.Xfree(c.tls, p)
 	if rc := f(p); rc != lib.SQLITE_OK {

@@ -24,23 +24,38 @@ func faultOf(code int, message string) *rbcs.Error {
 	cause := &fault{code: code, message: strings.TrimSpace(message)}
 	switch code & 0xff {
 	case lib.SQLITE_BUSY, lib.SQLITE_LOCKED, lib.SQLITE_PROTOCOL:
-		return rbcs.Errorf(rbcs.Unavailable, "the database file is locked by another program: %w", cause)
+		return failure(rbcs.Unavailable, cause, "the database file is locked by another program")
 	case lib.SQLITE_FULL:
-		return rbcs.Errorf(rbcs.Unavailable, "the disk with the database file is full; make room: %w", cause)
+		return failure(rbcs.Unavailable, cause, "the disk with the database file is full; make room")
 	case lib.SQLITE_IOERR:
-		return rbcs.Errorf(rbcs.Unavailable, "reading or writing the database file failed; check its disk: %w", cause)
+		return failure(rbcs.Unavailable, cause, "reading or writing the database file failed; check its disk")
 	case lib.SQLITE_CANTOPEN:
-		return rbcs.Errorf(rbcs.Unavailable, "the database file cannot be opened; check that its folder exists and is writable: %w", cause)
+		return cannotOpen(cause)
 	case lib.SQLITE_NOMEM:
-		return rbcs.Errorf(rbcs.Unavailable, "SQLite has no memory: %w", cause)
+		return failure(rbcs.Unavailable, cause, "SQLite has no memory")
 	case lib.SQLITE_INTERRUPT:
-		return rbcs.Errorf(rbcs.Unavailable, "the request ended before its answer: %w", cause)
+		return failure(rbcs.Unavailable, cause, "the request ended before its answer")
 	case lib.SQLITE_READONLY:
-		return rbcs.Errorf(rbcs.Internal, "the database file cannot be written; check its permissions: %w", cause)
-	case lib.SQLITE_CORRUPT, lib.SQLITE_NOTADB:
-		return rbcs.Errorf(rbcs.Internal, "the database file is damaged, or is not an SQLite database; restore it from a backup: %w", cause)
+		return failure(rbcs.Internal, cause, "the database file cannot be written; check its permissions")
+	case lib.SQLITE_CORRUPT:
+		return failure(rbcs.Internal, cause, "the database file is damaged; restore it from a backup")
+	case lib.SQLITE_NOTADB:
+		return failure(rbcs.Internal, cause, "the file is not an SQLite database, or its beginning is damaged; name another file, or restore it from a backup")
 	}
-	return rbcs.Errorf(rbcs.Internal, "the database refused a statement: %w", cause)
+	return failure(rbcs.Internal, cause, "the database refused a statement")
+}
+
+// failure is an error with a cause that is for logs; [rbcs.Errorf] would show it.
+func failure(code rbcs.Code, cause error, format string, args ...any) *rbcs.Error {
+	return &rbcs.Error{Code: code, Message: fmt.Sprintf(format, args...), Err: cause}
+}
+
+func inService(cause error) error {
+	return failure(rbcs.Unavailable, cause, "another rbcs is serving this file; stop it first, or go through its API")
+}
+
+func cannotOpen(cause error) *rbcs.Error {
+	return failure(rbcs.Unavailable, cause, "the database file cannot be opened; check that its folder exists, and that this user may write both")
 }
 
 // isFault reports whether err comes from SQLite and is of a primary result code.

@@ -247,22 +247,13 @@ func TestKill(t *testing.T) {
 	}
 	acknowledged := 0
 	for round := range 3 {
-		child := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestKill$")
-		child.Env = append(os.Environ(), childEnv+"="+path)
-		out, err := child.StdoutPipe()
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := child.Start(); err != nil {
-			t.Fatal(err)
-		}
-		lines := bufio.NewScanner(out)
+		child, lines := startChild(t, path)
 		for stop := acknowledged + 10 + round*7; acknowledged < stop && lines.Scan(); {
 			if _, err := fmt.Sscanf(lines.Text(), "acknowledged %d", &acknowledged); err != nil {
 				t.Fatalf("the child says %s", lines.Text())
 			}
 		}
-		_, err = Open(t.Context(), path, Options{})
+		_, err := Open(t.Context(), path, Options{})
 		wantError(t, err, rbcs.Unavailable, "another rbcs is serving this file")
 		if err := child.Process.Kill(); err != nil {
 			t.Fatal(err)
@@ -287,6 +278,21 @@ func TestKill(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+}
+
+// startChild starts a process that commits to a file for ever, and returns what it says.
+func startChild(t *testing.T, path string) (*exec.Cmd, *bufio.Scanner) {
+	t.Helper()
+	child := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestKill$")
+	child.Env = append(os.Environ(), childEnv+"="+path)
+	out, err := child.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := child.Start(); err != nil {
+		t.Fatal(err)
+	}
+	return child, bufio.NewScanner(out)
 }
 
 // commitForever commits one transaction after another, and says so.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"net/url"
+	"os"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
@@ -30,7 +31,7 @@ type Store struct {
 	instance string
 	uri      string
 
-	lock     *conn        // held on path.lock against a second process
+	unlock   func()       // releases what is held against a second store on the file
 	writer   chan *writer // one; who has it may write
 	writable bool         // there is one
 	readers  chan *conn   // maxReaders; nil where none was opened yet
@@ -44,19 +45,26 @@ var _ rbcs.Store = (*Store)(nil)
 // caches (2 MB each). More than there are processors gains nothing.
 const maxReaders = 8
 
+var readerPragmas = []string{"busy_timeout = 5000", "query_only = 1", "temp_store = memory"}
+
 // Open opens the file, creating it where there is none, and brings its schema up
-// to date. It fails with [rbcs.Unavailable] where another process serves the file.
+// to date. It fails with [rbcs.Unavailable] where a store has the file open already,
+// under whatever name, and with [rbcs.InvalidRequest] where the file is something
+// else than a database of rbcs: that stays as it is.
 func Open(ctx context.Context, path string, opts Options) (*Store, error) {
+	if path == ":memory:" {
+		return nil, failure(rbcs.InvalidRequest, nil, "a store keeps what it acknowledges, and memory does not; name a file")
+	}
 	path, err := filepath.Abs(path)
 	if err != nil {
-		return nil, rbcs.Errorf(rbcs.InvalidRequest, "the path of the database file: %w", err)
+		return nil, cannotOpen(err)
 	}
 	s := &Store{
 		path:     path,
 		logger:   opts.Logger,
 		now:      time.Now,
 		instance: opts.Instance,
-		uri:      (&url.URL{Scheme: "file", Path: path}).String(),
+		unlock:   func() {},
 		writer:   make(chan *writer, 1),
 		readers:  make(chan *conn, maxReaders),
 		closed:   make(chan struct{}),
@@ -68,8 +76,7 @@ func Open(ctx context.Context, path string, opts Options) (*Store, error) {
 		s.readers <- nil
 	}
 	if opts.ReadOnly {
-		s.uri += "?mode=ro"
-		err = s.withRead(ctx, (*conn).checkSchema)
+		err = s.openReadOnly()
 	} else {
 		err = s.openWriter(ctx)
 	}
@@ -82,7 +89,19 @@ func Open(ctx context.Context, path string, opts Options) (*Store, error) {
 
 // openWriter takes the lock, migrates and opens the one connection that writes.
 func (s *Store) openWriter(ctx context.Context) (err error) {
-	if s.lock, err = lockFile(s.path + ".lock"); err != nil {
+	if info, err := os.Stat(s.path); err == nil {
+		if err := checkFile(info); err != nil {
+			return err
+		}
+	}
+	if s.unlock, err = lockFile(s.path); err != nil {
+		s.unlock = func() {}
+		return err
+	}
+	if err := s.locate(); err != nil {
+		return err
+	}
+	if err := s.refuseForeign(); err != nil {
 		return err
 	}
 	if err := migrate(ctx, s.uri); err != nil {
@@ -103,21 +122,61 @@ func (s *Store) openWriter(ctx context.Context) (err error) {
 	return nil
 }
 
-// lockFile takes a lock that lives as long as this process at most. It is a
-// database of its own, locked by SQLite, so that it works wherever SQLite does.
-func lockFile(path string) (*conn, error) {
-	lock, err := openConn((&url.URL{Scheme: "file", Path: path}).String())
-	if err == nil {
-		if err = lock.exec("BEGIN EXCLUSIVE"); err == nil {
-			return lock, nil
-		}
-		lock.close()
+// openReadOnly finds a way to read the file, beside a service or alone. SQLite
+// needs files beside it for that, -wal and -shm. Where it may not create them,
+// nobody who may has left any, and all that is committed stands in the file, the
+// file is read as one that does not change.
+func (s *Store) openReadOnly() error {
+	info, err := os.Stat(s.path)
+	if err != nil {
+		return cannotOpen(err)
 	}
-	if isFault(err, lib.SQLITE_BUSY) {
-		err = rbcs.Errorf(rbcs.Unavailable,
-			"another rbcs is serving this file (%s is locked); stop it first, or go through its API: %w", path, err)
+	if err := checkFile(info); err != nil {
+		return err
 	}
-	return nil, err
+	if err := s.locate(); err != nil {
+		return err
+	}
+	s.uri += "?mode=ro"
+	err = s.probe()
+	if !isFault(err, lib.SQLITE_CANTOPEN) && !isFault(err, lib.SQLITE_READONLY) {
+		return err
+	}
+	if wal, failed := os.Stat(s.path + "-wal"); failed == nil && wal.Size() > 0 {
+		return failure(rbcs.Unavailable, err, "a part of what is committed stands in the -wal file beside the database file, "+
+			"and reading it needs write permission for the folder; copy both files to a folder of your own and read them there")
+	}
+	s.uri += "&immutable=1"
+	return s.probe()
+}
+
+// probe checks that what the URI names can be read, and is of this program.
+func (s *Store) probe() error {
+	c, err := openConn(s.uri, readerPragmas...)
+	if err != nil {
+		return err
+	}
+	defer c.close()
+	return c.checkSchema()
+}
+
+// locate follows symbolic links to the file: SQLite keeps its other files beside it.
+func (s *Store) locate() (err error) {
+	if s.path, err = filepath.EvalSymlinks(s.path); err != nil {
+		return cannotOpen(err)
+	}
+	s.uri = (&url.URL{Scheme: "file", Path: s.path}).String()
+	return nil
+}
+
+func checkFile(info os.FileInfo) error {
+	switch {
+	case info.IsDir():
+		return failure(rbcs.InvalidRequest, nil, "this is a folder; name a file in it")
+	case !info.Mode().IsRegular():
+		return failure(rbcs.InvalidRequest, nil, "this is not a regular file; name one")
+	}
+	return nil
 }
 
 // Close releases the file. It waits for what is in progress; what comes after
@@ -133,9 +192,7 @@ func (s *Store) Close() error {
 		if s.writable { // the last connection: closing it moves the WAL into the file
 			(<-s.writer).close()
 		}
-		if s.lock != nil {
-			s.lock.close()
-		}
+		s.unlock()
 	})
 	return nil
 }
@@ -155,7 +212,7 @@ func (s *Store) withRead(ctx context.Context, f func(c *conn) error) error {
 	}
 	defer func() { s.readers <- c }()
 	if c == nil {
-		opened, err := openConn(s.uri, "busy_timeout = 5000", "query_only = 1", "temp_store = memory")
+		opened, err := openConn(s.uri, readerPragmas...)
 		if err != nil {
 			return err
 		}
@@ -189,7 +246,7 @@ func (s *Store) withSnapshot(ctx context.Context, f func(c *conn) error) error {
 func (s *Store) usable(ctx context.Context) error {
 	select {
 	case <-s.closed:
-		return rbcs.Errorf(rbcs.Unavailable, "the database file %s is closed", s.path)
+		return failure(rbcs.Unavailable, nil, "the database file is closed")
 	default:
 	}
 	if ctx.Err() != nil {
@@ -199,5 +256,5 @@ func (s *Store) usable(ctx context.Context) error {
 }
 
 func ended(ctx context.Context) error {
-	return rbcs.Errorf(rbcs.Unavailable, "the request ended before its answer; nothing was changed: %w", ctx.Err())
+	return failure(rbcs.Unavailable, ctx.Err(), "the request ended before its answer; nothing was changed")
 }

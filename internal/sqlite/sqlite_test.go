@@ -4,8 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -93,7 +96,7 @@ func TestOpenTwice(t *testing.T) {
 	mustCommit(t, s, transfer("1", "a", "b", 100))
 
 	_, err := Open(t.Context(), path, Options{})
-	wantError(t, err, rbcs.Unavailable, "another rbcs is serving this file ("+path+".lock")
+	wantError(t, err, rbcs.Unavailable, "another rbcs is serving this file")
 
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
@@ -104,6 +107,9 @@ func TestOpenTwice(t *testing.T) {
 	if _, err := os.Stat(path + "-wal"); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("the WAL is left after closing: %v", err)
 	}
+	if _, err := os.Stat(path + ".lock"); runtime.GOOS == "linux" && !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("a file for the lock is left after closing: %v", err)
+	}
 	s = openAt(t, path) // migrates again, which changes nothing
 	if r := mustCommit(t, s, transfer("1", "a", "b", 100))[0]; !r.Replayed || r.Sequence != 1 || r.Instance != "test" {
 		t.Errorf("after opening again: %+v", r)
@@ -113,43 +119,125 @@ func TestOpenTwice(t *testing.T) {
 	}
 }
 
+// TestOpenFails names what is no file of rbcs: it is refused in words, without the
+// driver's, stays as it is and gets no company.
 func TestOpenFails(t *testing.T) {
-	dir := t.TempDir()
-	_, err := Open(t.Context(), filepath.Join(dir, "none", "rbcs.db"), Options{})
-	wantError(t, err, rbcs.Unavailable, "cannot be opened")
+	const wrong, ro = rbcs.InvalidRequest, true
+	const foreign, noDatabase, cannot = "not a database of rbcs", "not an SQLite database", "cannot be opened"
+	for _, c := range []struct {
+		name, path string
+		readOnly   bool
+		code       rbcs.Code
+		text       string
+	}{
+		{"missing folder", "none/rbcs.db", false, rbcs.Unavailable, cannot},
+		{"missing folder", "none/rbcs.db", ro, rbcs.Unavailable, cannot},
+		{"missing file", "absent.db", ro, rbcs.Unavailable, cannot},
+		{"below a file", "text.db/rbcs.db", false, rbcs.Unavailable, cannot},
+		{"folder", "", false, wrong, "folder"},
+		{"folder", "", ro, wrong, "folder"},
+		{"text", "text.db", false, rbcs.Internal, noDatabase},
+		{"text", "text.db", ro, rbcs.Internal, noDatabase},
+		{"foreign", "foreign.db", false, wrong, foreign},
+		{"foreign", "foreign.db", ro, wrong, foreign},
+		{"foreign, of goose", "goose.db", false, wrong, foreign},
+		{"foreign, of goose", "goose.db", ro, wrong, foreign},
+		{"foreign, in WAL mode", "wal.db", false, wrong, foreign},
+		{"empty", "empty.db", ro, wrong, "is empty"},
+	} {
+		t.Run(fmt.Sprint(c.name, c.readOnly), func(t *testing.T) {
+			dir := t.TempDir()
+			write(t, filepath.Join(dir, "text.db"), strings.Repeat("this is not a database. ", 100))
+			write(t, filepath.Join(dir, "empty.db"), "")
+			createDatabase(t, filepath.Join(dir, "foreign.db"), "CREATE TABLE t (i)", "CREATE VIEW transactions AS SELECT i FROM t")
+			createDatabase(t, filepath.Join(dir, "goose.db"), "CREATE TABLE goose_db_version (version_id, is_applied)",
+				"INSERT INTO goose_db_version VALUES (1, 1)", "CREATE TABLE transactions (id)")
+			createDatabase(t, filepath.Join(dir, "wal.db"), "PRAGMA journal_mode = WAL", "CREATE TABLE t (i)")
+			before := contents(t, dir)
 
-	path := filepath.Join(dir, "text.db")
-	if err := os.WriteFile(path, []byte(strings.Repeat("this is not a database. ", 100)), 0o600); err != nil {
-		t.Fatal(err)
+			_, err := Open(t.Context(), filepath.Join(dir, c.path), Options{ReadOnly: c.readOnly})
+			wantError(t, err, c.code, c.text)
+			if strings.Contains(err.Error(), "SQL logic") || strings.Contains(err.Error(), dir) || strings.Count(err.Error(), string(c.code)) > 1 {
+				t.Errorf("the message has the driver's words or the path: %v", err)
+			}
+			if after := contents(t, dir); !maps.Equal(before, after) {
+				t.Errorf("the folder has changed: %v", slices.Sorted(maps.Keys(after)))
+			}
+		})
 	}
-	_, err = Open(t.Context(), path, Options{})
-	wantError(t, err, rbcs.Internal, "not a database")
-	_, err = Open(t.Context(), path, Options{ReadOnly: true})
-	wantError(t, err, rbcs.Internal, "not an SQLite database")
-
-	_, err = Open(t.Context(), filepath.Join(dir, "absent.db"), Options{ReadOnly: true})
-	wantError(t, err, rbcs.Unavailable, "cannot be opened")
-
+	t.Chdir(t.TempDir())
+	for _, readOnly := range []bool{false, true} {
+		_, err := Open(t.Context(), ":memory:", Options{ReadOnly: readOnly})
+		wantError(t, err, wrong, "memory")
+	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	_, err = Open(ctx, filepath.Join(dir, "canceled.db"), Options{})
-	wantError(t, err, rbcs.Internal, "schema")
+	_, err := Open(ctx, "canceled.db", Options{})
+	wantError(t, err, rbcs.Unavailable, "before its answer")
+	_ = openAt(t, "canceled.db") // which has left an empty file
+	if _, err := os.Stat(":memory:"); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("there is a file of that name: %v", err)
+	}
+}
+
+func write(t *testing.T, path, text string) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// createDatabase writes a database that is not of rbcs.
+func createDatabase(t *testing.T, path string, statements ...string) {
+	t.Helper()
+	c, err := openConn("file:" + path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.close()
+	for _, sql := range statements {
+		if err := c.exec(sql); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// contents are the files of a folder by name.
+func contents(t *testing.T, dir string) map[string]string {
+	t.Helper()
+	files := map[string]string{}
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		text, err := os.ReadFile(filepath.Join(dir, e.Name()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		files[e.Name()] = string(text)
+	}
+	return files
 }
 
 // TestSchemaVersion refuses a schema that this program does not know.
 func TestSchemaVersion(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "rbcs.db")
 	s := openAt(t, path)
-	for _, c := range []struct{ change, text string }{
-		{"INSERT INTO goose_db_version (version_id, is_applied) VALUES (9999, 1)", "use a newer rbcs"},
-		{"DELETE FROM goose_db_version WHERE version_id > 0", "rbcs migrate"},
-		{"DROP TABLE goose_db_version", "not a database of rbcs"},
+	for _, c := range []struct {
+		change string
+		code   rbcs.Code
+		text   string
+	}{
+		{"INSERT INTO goose_db_version (version_id, is_applied) VALUES (9999, 1)", rbcs.Internal, "use a newer rbcs"},
+		{"DELETE FROM goose_db_version WHERE version_id > 0", rbcs.Internal, "rbcs migrate"},
+		{"DROP TABLE goose_db_version", rbcs.InvalidRequest, "not a database of rbcs"},
 	} {
 		if err := s.withWrite(t.Context(), func(w *writer, _ time.Time) error { return w.exec(c.change) }); err != nil {
 			t.Fatal(err)
 		}
 		_, err := Open(t.Context(), path, Options{ReadOnly: true})
-		wantError(t, err, rbcs.Internal, c.text)
+		wantError(t, err, c.code, c.text)
 	}
 }
 
@@ -355,7 +443,10 @@ func TestAppendOnly(t *testing.T) {
 		"UPDATE account_changes SET actor = 'x'", "DELETE FROM account_changes",
 	} {
 		err := s.withWrite(t.Context(), func(w *writer, _ time.Time) error { return w.exec(sql) })
-		wantError(t, err, rbcs.Internal, "append-only")
+		wantError(t, err, rbcs.Internal, "refused a statement")
+		if cause := errors.Unwrap(err); cause == nil || !strings.Contains(cause.Error(), "append-only") {
+			t.Errorf("the cause is %v", cause)
+		}
 	}
 }
 

@@ -129,7 +129,7 @@ func (s *Store) withWrite(ctx context.Context, f func(w *writer, now time.Time) 
 		return err
 	}
 	if !s.writable {
-		return rbcs.Errorf(rbcs.Internal, "the database file %s was opened for reading only", s.path)
+		return failure(rbcs.Internal, nil, "the database file was opened for reading only")
 	}
 	var w *writer
 	select {
@@ -168,7 +168,7 @@ func commitFault(err error) error {
 	if isFault(err, lib.SQLITE_BUSY) {
 		return err
 	}
-	return rbcs.Errorf(rbcs.OutcomeUnknown, "the commit failed and may still be found after a crash; submit it again: %w", err)
+	return failure(rbcs.OutcomeUnknown, err, "the commit failed and may still be found after a crash; submit it again")
 }
 
 // Check reports whether the store can commit now.
