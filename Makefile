@@ -37,6 +37,10 @@ lint: $(BIN)/golangci-lint ## style, by machine
 bench: deps ## the figures of docs/performance.md, in one run (15 minutes)
 	$(GO) run ./test/load
 
+.PHONY: property
+property: deps ## 100,000 random operations of all types by several committers on both stores, then the audit (3 minutes)
+	$(GO) test -count=1 -run Conformance ./internal/sqlite ./internal/postgres -storetest.operations=100000 -v | grep -E "Throng|^(ok|FAIL)"
+
 .PHONY: deps
 deps: ## the servers that tests start (PostgreSQL, PgBouncer, Redis), from Debian's packages where they are missing
 	@./test/deps.sh
