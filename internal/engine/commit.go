@@ -61,13 +61,24 @@ func (e *Engine) try(effort *effort, txs []*rbcs.Transaction, ambiguous bool, la
 		if !time.Now().Add(pause).Before(effort.deadline) {
 			return effort.giveUp(txs, ambiguous, unavailable(err))
 		}
-		e.cfg.Logger.LogAttrs(e.ctx, slog.LevelWarn, "a commit failed and is tried again",
-			slog.Int("transactions", len(txs)), slog.Int("attempt", attempt), slog.Duration("pause", pause), slog.Any("error", err))
+		e.warn(len(txs), attempt, pause, err)
 		select {
 		case <-time.After(pause):
 		case <-e.ctx.Done():
 		}
 	}
+}
+
+// warn logs an attempt that failed, at most once a second: in an outage all
+// commits fail, again and again, and for one reason.
+func (e *Engine) warn(transactions, attempt int, pause time.Duration, err error) {
+	now := time.Now().UnixNano()
+	last := e.warned.Load()
+	if last != 0 && now-last < int64(time.Second) || !e.warned.CompareAndSwap(last, now) {
+		return
+	}
+	e.cfg.Logger.LogAttrs(e.ctx, slog.LevelWarn, "a commit failed and is tried again",
+		slog.Int("transactions", transactions), slog.Int("attempt", attempt), slog.Duration("pause", pause), slog.Any("error", err))
 }
 
 // middle returns where to split a batch: near its half, and not inside of an
@@ -144,7 +155,7 @@ func (f *effort) giveUp(txs []*rbcs.Transaction, ambiguous bool, definite *rbcs.
 		err = outcomeUnknown(definite.Err)
 	}
 	if f.failed == 0 {
-		f.example, f.err = txs[0].ID, fmt.Errorf("%w: %w", err, err.Err)
+		f.example, f.err = txs[0].ID, causeOf(err)
 	}
 	f.failed += len(txs)
 	results := make([]rbcs.Result, len(txs))
@@ -152,6 +163,15 @@ func (f *effort) giveUp(txs []*rbcs.Transaction, ambiguous bool, definite *rbcs.
 		results[i] = rbcs.Result{Transaction: *tx, Err: err}
 	}
 	return results
+}
+
+// causeOf returns an error with its cause, for the log, and their code once.
+func causeOf(err *rbcs.Error) error {
+	var cause *rbcs.Error
+	if errors.As(err.Err, &cause) && cause.Code == err.Code {
+		return fmt.Errorf("%w: %s", err, cause.Message)
+	}
+	return fmt.Errorf("%w: %w", err, err.Err)
 }
 
 func unavailable(cause error) *rbcs.Error {

@@ -233,6 +233,26 @@ func TestBackoffAndObserve(t *testing.T) {
 	})
 }
 
+// TestOutageIsLoggedOnceASecond: every attempt fails, and the log stays readable.
+func TestOutageIsLoggedOnceASecond(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log bytes.Buffer
+		e := newEngine(t, &fakeStore{script: func(int, []*rbcs.Transaction) fault { return refused }}, engine.Config{
+			BackoffBase: 10 * time.Millisecond, BackoffMax: 50 * time.Millisecond, Deadline: 5 * time.Second,
+			Logger: slog.New(slog.NewTextHandler(&log, nil)),
+		})
+		s := submit(t.Context(), e, series("t", 3)...)
+		stop(t, e)
+		s.want(t, rbcs.Unavailable)
+		if n := strings.Count(log.String(), "is tried again"); n < 4 || n > 5 {
+			t.Errorf("%d warnings in 5 seconds", n)
+		}
+		if end := log.String()[strings.LastIndex(log.String(), "level=ERROR"):]; strings.Count(end, "unavailable: ") != 1 {
+			t.Errorf("the code is not said once: %s", end)
+		}
+	})
+}
+
 // The caller's context is never the commit's: neither its end nor its values.
 func TestCommitHasItsOwnContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

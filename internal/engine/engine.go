@@ -24,6 +24,7 @@ type Engine struct {
 	cancel context.CancelFunc
 	staged sync.Pool // of *[]entry: what Submit prepares before it takes the mutex
 
+	warned     atomic.Int64  // when a failed attempt was last logged, in nanoseconds since 1970
 	previews   chan struct{} // one for each preview that is with the store
 	previewing atomic.Int64  // these, and those that wait for one of them to end
 

@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"time"
 
 	"golang.org/x/term"
 )
@@ -21,7 +22,7 @@ func NewLogger(w io.Writer, level, format string) (*slog.Logger, error) {
 	}
 	f, ok := w.(*os.File)
 	terminal := ok && term.IsTerminal(int(f.Fd()))
-	options := &slog.HandlerOptions{Level: l}
+	options := &slog.HandlerOptions{Level: l, ReplaceAttr: readable}
 	switch {
 	case format == "text", format == "auto" && terminal:
 		return slog.New(slog.NewTextHandler(w, options)), nil
@@ -29,4 +30,18 @@ func NewLogger(w io.Writer, level, format string) (*slog.Logger, error) {
 		return slog.New(slog.NewJSONHandler(w, options)), nil
 	}
 	return nil, fmt.Errorf("log format %q: write auto, text or json", format)
+}
+
+// readable writes durations as people do, such as 843ms, in JSON too, where they
+// would be nanoseconds.
+func readable(_ []string, a slog.Attr) slog.Attr {
+	if a.Value.Kind() != slog.KindDuration {
+		return a
+	}
+	d := a.Value.Duration()
+	unit := time.Microsecond
+	if d >= 10*time.Millisecond {
+		unit = time.Millisecond
+	}
+	return slog.String(a.Key, d.Round(unit).String())
 }
