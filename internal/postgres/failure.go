@@ -80,7 +80,7 @@ func hint(code string) string {
 	case "26000", "42P05": // a prepared statement that is not there, or is there already
 		return ": a pooler does not keep prepared statements; add default_query_exec_mode=cache_describe to the DSN"
 	case "42501":
-		return ": the role lacks a privilege; run rbcs migrate with the service's role"
+		return ": the role lacks a privilege; run rbcs migrate as the schema's owner, with this role as its --service-role if it is another one"
 	case "42P01", "42703":
 		return ": the schema is not the service's; run rbcs migrate"
 	}

@@ -337,7 +337,7 @@ func TestFailures(t *testing.T) {
 	if err := failure(net.ErrClosed); strings.Contains(err.Error(), net.ErrClosed.Error()) || !errors.Is(err, net.ErrClosed) {
 		t.Errorf("a client is told the cause: %v", err)
 	}
-	if err := failure(pg("42501")); !strings.Contains(err.Error(), "rbcs migrate") {
+	if err := failure(pg("42501")); !strings.Contains(err.Error(), "run rbcs migrate as the schema's owner") {
 		t.Errorf("no advice in %v", err)
 	}
 }
