@@ -56,7 +56,7 @@ func TestHoldsAtTheTerminal(t *testing.T) {
 	s.shows(t, "tx release h2 --json", `"original":"h2"`)
 	s.shows(t, "account history alice --type reversal --with bob", "20.00", "75.00")
 	s.ok(t, "tx", "hold", "alice", "bob", "1")
-	if r := run(t, "verify", "--store", string(s.cfg.Store)); r.code != exitDone || !strings.Contains(r.stdout, "4 posted, 3 held, of which 1 are open, 2 rejected") {
+	if r := run(t, "verify", "--store", string(s.cfg.Store)); !strings.Contains(r.stdout, "HELD") || r.code != exitDone || !strings.Contains(r.stdout, "4 posted, 3 held, of which 1 are open, 2 rejected") {
 		t.Errorf("the audit says %s%s", r.stdout, r.stderr)
 	}
 	s.api(t, "tx", "hold", "alice", "bob", "1", "--expires-at", "2100-01-01", "--expires-in", "1h").check(t, exitUsage, "--expires-in")

@@ -49,6 +49,7 @@ type currencySum struct {
 	Currency string `json:"currency"`
 	Accounts int64  `json:"accounts"`
 	Sum      string `json:"sum"`
+	Held     string `json:"held"` // by open holds
 }
 
 type verifyFault struct {
@@ -96,7 +97,7 @@ func reportJSON(report *audit.Report, took time.Duration) verifyReport {
 		Currencies: []currencySum{}, FaultCount: report.FaultCount, Faults: []verifyFault{}, Seconds: took.Seconds(),
 	}
 	for _, s := range report.Currencies {
-		r.Currencies = append(r.Currencies, currencySum{s.Currency.Code, s.Accounts, s.Sum})
+		r.Currencies = append(r.Currencies, currencySum{s.Currency.Code, s.Accounts, s.Sum, s.Held})
 	}
 	for _, f := range report.Faults {
 		r.Faults = append(r.Faults, verifyFault(f))
@@ -113,9 +114,9 @@ func printReport(m *Main, report *audit.Report, took time.Duration) error {
 	fmt.Fprintf(m.Stdout, "%s, %s (%d posted, %s%d rejected) replayed in %s\n",
 		count(report.Accounts, "account"), count(report.Transactions, "transaction"), report.Posted, holds, report.Rejected, took.Round(time.Millisecond))
 	if len(report.Currencies) > 0 {
-		rows := [][]string{{"CURRENCY", "ACCOUNTS", "SUM OF BALANCES"}}
+		rows := [][]string{{"CURRENCY", "ACCOUNTS", "SUM OF BALANCES", "HELD"}}
 		for _, s := range report.Currencies {
-			rows = append(rows, []string{s.Currency.Code, strconv.FormatInt(s.Accounts, 10), s.Sum})
+			rows = append(rows, []string{s.Currency.Code, strconv.FormatInt(s.Accounts, 10), s.Sum, s.Held})
 		}
 		if err := printTable(m.Stdout, rows); err != nil {
 			return err

@@ -75,6 +75,7 @@ type Report struct {
 type CurrencySum struct {
 	Currency rbcs.Currency
 	Accounts int64
+	Held     string // what the open holds reserve
 	Sum      string // with the currency's decimals: "0.00" where money was conserved
 }
 
@@ -161,7 +162,9 @@ func (l *ledger) finish() {
 	l.report.OpenHolds = int64(len(l.holds))
 	l.absent()
 	for currency, s := range l.sums {
-		l.report.Currencies = append(l.report.Currencies, CurrencySum{currency, s.accounts, formatSum(&s.total, currency.Decimals)})
+		l.report.Currencies = append(l.report.Currencies, CurrencySum{
+			Currency: currency, Accounts: s.accounts, Held: formatSum(&s.held, currency.Decimals), Sum: formatSum(&s.total, currency.Decimals),
+		})
 	}
 	slices.SortFunc(l.report.Currencies, func(a, b CurrencySum) int {
 		return cmp.Or(strings.Compare(a.Currency.Code, b.Currency.Code), cmp.Compare(a.Currency.Decimals, b.Currency.Decimals))
@@ -205,13 +208,16 @@ func (l *ledger) absent() {
 // may need more than an amount's 38 digits.
 type sum struct {
 	total    big.Int
+	held     big.Int
 	accounts int64
 }
 
-func (s *sum) add(a rbcs.Amount) {
+func (s *sum) add(balance, held rbcs.Amount) {
 	var n big.Int
-	n.SetString(a.String(), 10)
+	n.SetString(balance.String(), 10)
 	s.total.Add(&s.total, &n)
+	n.SetString(held.String(), 10)
+	s.held.Add(&s.held, &n)
 	s.accounts++
 }
 

@@ -110,7 +110,7 @@ func TestCleanBooks(t *testing.T) {
 	if report.Accounts != 6 || report.Transactions != 8 || report.Posted != 6 || report.Rejected != 2 {
 		t.Errorf("counts: %+v", report)
 	}
-	want := []CurrencySum{{jpy, 2, "0"}, {usd, 4, "0.00"}}
+	want := []CurrencySum{{jpy, 2, "0", "0"}, {usd, 4, "0.00", "0.00"}}
 	if !slices.Equal(report.Currencies, want) {
 		t.Errorf("currencies: %v, want %v", report.Currencies, want)
 	}

@@ -242,7 +242,7 @@ func (l *ledger) stored(s *rbcs.Account) {
 		currency = &sum{}
 		l.sums[s.Currency] = currency
 	}
-	currency.add(s.Balance)
+	currency.add(s.Balance, s.Held)
 }
 
 func formatMicro(micro int64) string {

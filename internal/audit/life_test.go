@@ -140,6 +140,9 @@ func TestLivelyBooks(t *testing.T) {
 	if report.Transactions != 25 || report.Posted != 8 || report.Held != 4 || report.Rejected != 13 || report.OpenHolds != 1 {
 		t.Errorf("counts: %+v", report)
 	}
+	if held := report.Currencies[0].Held; held != "0.05" {
+		t.Errorf("%s is held by the open hold, not 0.05", held)
+	}
 }
 
 // TestCorruptLife corrupts one thing at a time of holds, reversals and groups.
