@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -28,9 +29,13 @@ func loadConfig(r io.Reader) (kong.Resolver, error) {
 	if f, ok := r.(*os.File); ok {
 		c.name = f.Name()
 	}
-	err := yaml.NewDecoder(r).Decode(&c.root)
+	decoder := yaml.NewDecoder(r)
+	err := decoder.Decode(&c.root)
 	if err != nil && !errors.Is(err, io.EOF) { // an empty file is an empty configuration
 		return nil, fmt.Errorf("%s is not valid YAML of keys and values: %w", c.name, err)
+	}
+	if err == nil && !errors.Is(decoder.Decode(new(yaml.Node)), io.EOF) {
+		return nil, fmt.Errorf("%s has more than one YAML document: a line --- begins another one, which would be ignored", c.name)
 	}
 	return c, nil
 }
@@ -62,24 +67,37 @@ func (c *configFile) Resolve(_ *kong.Context, parent *kong.Path, flag *kong.Flag
 		commands = append(commands, n.Name)
 	}
 	var value any
-	section := c.root
+	section, path := c.root, ""
 	for i := len(commands); ; i-- {
 		if node, ok := section[flag.Name]; ok && node.Kind != yaml.MappingNode {
 			text, err := flagText(node)
 			if err != nil {
 				return nil, fmt.Errorf("%s, line %d: %w", c.name, node.Line, err)
 			}
+			if err := fits(flag, text); err != nil {
+				return nil, fmt.Errorf("%s, line %d, key %s: %w", c.name, node.Line, path+flag.Name, err)
+			}
 			value = text
 		}
 		if i == 0 {
 			return value, nil
 		}
+		path += commands[i-1] + "."
 		next, err := section.child(commands[i-1])
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", c.name, err)
 		}
 		section = next
 	}
+}
+
+// fits fails where a flag does not take the text.
+func fits(flag *kong.Flag, text string) error {
+	if flag.Enum != "" && !slices.Contains(flag.EnumSlice(), text) {
+		return fmt.Errorf("%q is none of %s", text, flag.Enum)
+	}
+	scan := kong.Scan().PushTyped(text, kong.FlagValueToken)
+	return flag.Mapper.Decode(&kong.DecodeContext{Value: flag.Value, Scan: scan}, reflect.New(flag.Target.Type()).Elem())
 }
 
 func (s configSection) child(command string) (configSection, error) {

@@ -111,6 +111,7 @@ func (m *Main) Run(ctx context.Context, args []string) (code int) {
 	if err != nil {
 		panic(err) // a mistake in the tags of cli: no command line works
 	}
+	m.warnOfVariables(parser.Model.Node)
 	command, err := parser.Parse(args)
 	if err != nil {
 		m.fail(fmt.Errorf("%w (rbcs %s)", err, helpFor(err)))
@@ -135,7 +136,7 @@ func (m *Main) fail(err error) {
 	if errors.Is(err, context.Canceled) && rbcs.CodeOf(err) != rbcs.OutcomeUnknown {
 		message = "interrupted"
 	}
-	fmt.Fprintln(m.Stderr, "rbcs:", redact(oneLine(message)))
+	fmt.Fprintln(m.Stderr, "rbcs:", redact(codeOnce(oneLine(message), rbcs.CodeOf(err))))
 }
 
 // oneLine joins the lines of a message, each once: some libraries try several
@@ -148,6 +149,17 @@ func oneLine(message string) string {
 		}
 	}
 	return strings.ReplaceAll(strings.Join(lines, "; "), ":; ", ": ")
+}
+
+// codeOnce leaves the first of several equal codes: an error of one layer that
+// has that of another as its cause says the same of both.
+func codeOnce(message string, code rbcs.Code) string {
+	prefix := string(code) + ": "
+	before, after, found := strings.Cut(message, prefix)
+	if code == "" || !found {
+		return message
+	}
+	return before + prefix + strings.ReplaceAll(after, prefix, "")
 }
 
 // helpFor returns the arguments that explain the command of a parse error.

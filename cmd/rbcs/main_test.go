@@ -78,7 +78,10 @@ func TestConfigFileIsRefusedWhole(t *testing.T) {
 		"serve: {listen: [[1]]}":       "plain values only",
 		"- a list":                     "YAML",
 		"store: sqlite:a\nstore: b":    "already defined",
-		"serve: {max-batch: many}":     "--max-batch",
+		"serve: {max-batch: many}":     "line 1, key serve.max-batch: expected a valid",
+		"max-batch: many":              "line 1, key max-batch: expected a valid",
+		"serve:\n  log-level: loud":    `line 2, key serve.log-level: "loud" is none of debug,info,warn,error`,
+		"max-batch: 1\n---\nstore: x":  "more than one YAML document",
 		"serve: {store: 'mysql://h/'}": "sqlite:FILE",
 	} {
 		t.Run(content, func(t *testing.T) {
@@ -126,6 +129,17 @@ func TestWhereFlagsComeFrom(t *testing.T) {
 			t.Errorf("got %q, want the store of the file", got)
 		}
 	})
+}
+
+// TestUnknownVariables: a misspelt one is told, those that a cluster sets are not.
+func TestUnknownVariables(t *testing.T) {
+	for _, name := range []string{"RBCS_STOER", "RBCS_CONFIGFILE", "RBCS_PORT_8080_TCP", "RBCS_SERVICE_HOST", "RBCS_BENCH_JSON", "RBCS_SERVICE_ROLE", "OTHER"} {
+		t.Setenv(name, "")
+	}
+	want := "warning: no flag is called like the environment's RBCS_CONFIGFILE, RBCS_STOER: ignored\n"
+	if r := run(t, "--version"); r.code != exitDone || r.stderr != want {
+		t.Errorf("exit code %d, got %q", r.code, r.stderr)
+	}
 }
 
 func TestVersion(t *testing.T) {
