@@ -10,6 +10,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"rbcs"
@@ -26,7 +27,7 @@ type BenchCmd struct {
 	Rate     float64       `default:"0" placeholder:"N" help:"Transactions and reads a second, at fixed times whatever the answers do (open loop); latency counts from those times. 0: every client sends when it has its answer."`
 	Accounts int           `default:"10000" placeholder:"N" help:"Accounts to make and use (${default})."`
 	Seed     uint64        `default:"1" placeholder:"N" help:"Seed of what is sent (${default})."`
-	JSON     string        `name:"json" type:"path" placeholder:"FILE" help:"Write the report here as JSON; - is standard output."`
+	JSON     string        `name:"json" env:"RBCS_BENCH_JSON" type:"path" placeholder:"FILE" help:"Write the report here as JSON; - is standard output."`
 }
 
 // Help is the long help of the command.
@@ -46,7 +47,7 @@ Examples:
   rbcs bench --workload mixed --rate 2000 --clients 256 --json report.json`
 }
 
-func (c *BenchCmd) config() load.Config {
+func (c BenchCmd) config() load.Config {
 	return load.Config{
 		URL: c.URL, Workload: c.Workload, Clients: c.Clients, Duration: c.Duration, Batch: c.Batch, Rate: c.Rate,
 		Accounts: c.Accounts, Seed: c.Seed,
@@ -60,12 +61,22 @@ func (c *BenchCmd) Validate() error {
 }
 
 // Run runs the load and the check.
-func (c *BenchCmd) Run(ctx context.Context, m *Main) error {
+func (c *BenchCmd) Run(ctx context.Context, m *Main) (err error) {
+	out, err := c.openJSON()
+	if err != nil {
+		return err
+	}
+	if out != nil {
+		defer func() { err = errors.Join(err, out.Close()) }()
+	}
 	fmt.Fprintf(m.Stderr, "bench writes to %s: %s accounts and transfers between them, which stay there\n", c.URL, thousands(int64(c.Accounts)))
 	report, err := runLoad(ctx, m, c.config())
 	if report != nil {
 		printLoad(m.Stdout, report)
-		err = errors.Join(err, c.writeJSON(m, report))
+		err = errors.Join(err, c.writeJSON(m, out, report))
+		if report.Interrupted {
+			fmt.Fprintf(m.Stderr, "bench was cut short: the report is about %.1f of %s\n", report.Seconds, c.Duration)
+		}
 	}
 	switch {
 	case err != nil:
@@ -80,32 +91,48 @@ func (c *BenchCmd) Run(ctx context.Context, m *Main) error {
 
 // runLoad runs a load and shows how far it is.
 func runLoad(ctx context.Context, m *Main, cfg load.Config) (*load.Report, error) {
-	var begun time.Time // when the first answer was seen, after the accounts were made
-	p := progressOn(m.Stderr, "bench", "done", func(items int64) float64 {
-		switch {
-		case items == 0:
+	var begun atomic.Pointer[time.Time]
+	cfg.Begun = func() { begun.Store(new(time.Now())) }
+	p := progressOn(m.Stderr, "bench", "done", func(int64) float64 {
+		start := begun.Load()
+		if start == nil {
 			return -1
-		case begun.IsZero():
-			begun = time.Now()
 		}
-		return time.Since(begun).Seconds() / cfg.Duration.Seconds()
+		return time.Since(*start).Seconds() / cfg.Duration.Seconds()
 	})
 	defer p.end()
 	return load.Run(ctx, cfg, &p.items)
 }
 
-func (c *BenchCmd) writeJSON(m *Main, report *load.Report) error {
-	switch c.JSON {
-	case "":
-		return nil
-	case "-":
+// openJSON opens the file of --json before the load: it must not be the last
+// thing to fail. What is in it stays until there is a report.
+func (c *BenchCmd) openJSON() (*os.File, error) {
+	if c.JSON == "" || c.JSON == "-" {
+		return nil, nil
+	}
+	f, err := os.OpenFile(c.JSON, os.O_WRONLY|os.O_CREATE, 0o644)
+	if err != nil {
+		return nil, fmt.Errorf("--json: %w", err)
+	}
+	return f, nil
+}
+
+func (c *BenchCmd) writeJSON(m *Main, out *os.File, report *load.Report) error {
+	switch {
+	case c.JSON == "-":
 		return printJSON(m.Stdout, report)
+	case out == nil:
+		return nil
 	}
 	text, err := json.MarshalIndent(report, "", "  ")
 	if err != nil {
 		return fmt.Errorf("--json: %w", err)
 	}
-	if err := os.WriteFile(c.JSON, append(text, '\n'), 0o644); err != nil {
+	_, err = out.Write(append(text, '\n'))
+	if info, failure := out.Stat(); failure == nil && info.Mode().IsRegular() {
+		err = errors.Join(err, out.Truncate(int64(len(text)+1))) // it may have been longer
+	}
+	if err != nil {
 		return fmt.Errorf("--json: %w", err)
 	}
 	return nil
@@ -113,12 +140,15 @@ func (c *BenchCmd) writeJSON(m *Main, report *load.Report) error {
 
 // printLoad prints a report for a person.
 func printLoad(w io.Writer, r *load.Report) {
-	loop := "closed loop"
+	loop, cut := "closed loop", ""
+	if r.Interrupted {
+		cut = " (cut short)"
+	}
 	if r.Rate > 0 {
 		loop = fmt.Sprintf("open loop at %s/s", thousands(int64(r.Rate)))
 	}
-	fmt.Fprintf(w, "%s, %d clients, %d per request, %s, %s accounts, %.1f s\n\n",
-		r.Workload, r.Clients, r.Batch, loop, thousands(int64(r.Accounts)), r.Seconds)
+	fmt.Fprintf(w, "%s, %d clients, %d per request, %s, %s accounts, %.1f s%s\n\n",
+		r.Workload, r.Clients, r.Batch, loop, thousands(int64(r.Accounts)), r.Seconds, cut)
 	row := func(what string, n int64, more string) {
 		if n > 0 {
 			fmt.Fprintf(w, "  %-12s %12s  %s\n", what, thousands(n), more)

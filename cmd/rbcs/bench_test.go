@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -40,6 +41,38 @@ func TestBench(t *testing.T) {
 	// What the runs left sums to zero.
 	if got := s.ok(t, "account", "list", "--prefix", "bench:", "--limit", "1", "--json"); !strings.Contains(got, `"currency":"USD"`) {
 		t.Errorf("got %s", got)
+	}
+}
+
+// TestBenchCutShort: the report is about the time that there was.
+func TestBenchCutShort(t *testing.T) {
+	s := start(t, ServeCmd{})
+	ctx, cancel := context.WithCancel(t.Context())
+	cfg := BenchCmd{URL: s.URL(), Workload: load.Uniform, Clients: 2, Duration: time.Hour, Batch: 1, Accounts: 10}.config()
+	cfg.Begun = cancel
+	report, err := load.Run(ctx, cfg, new(atomic.Int64))
+	if err != nil || !report.Interrupted {
+		t.Fatalf("%+v, %v", report, err)
+	}
+	var out strings.Builder
+	if printLoad(&out, report); !strings.Contains(out.String(), " s (cut short)\n") {
+		t.Errorf("it says %s", out.String())
+	}
+}
+
+// TestBenchJSON: a file that cannot be written is told before the load, and
+// neither a boolean for other commands nor an older report gets in the way.
+func TestBenchJSON(t *testing.T) {
+	r := run(t, benchArgs("http://127.0.0.1:1", "--json", "nosuch/report.json")...)
+	r.check(t, exitFailed, "--json: open")
+	t.Setenv("RBCS_JSON", "true")
+	t.Chdir(t.TempDir())
+	file := writeFile(t, strings.Repeat("x", 100_000))
+	s := start(t, ServeCmd{})
+	t.Setenv("RBCS_BENCH_JSON", file)
+	run(t, benchArgs(s.URL())...).says(t, exitDone, "OK")
+	if left, err := os.ReadDir("."); err != nil || len(left) > 0 || !json.Valid([]byte(readFile(t, file))) {
+		t.Errorf("it left %v, %v", left, err)
 	}
 }
 

@@ -61,6 +61,7 @@ type Config struct {
 	Accounts int
 	Seed     uint64
 
+	Begun      func()        // where it is set, is called when the load begins: the accounts are there
 	ResolveFor time.Duration // how long the check may take to learn an outcome or to reach the service; 0: a minute
 }
 
@@ -154,8 +155,12 @@ func Run(ctx context.Context, cfg Config, done *atomic.Int64) (*Report, error) {
 	if err := r.createAccounts(ctx, setUp); err != nil {
 		return nil, err
 	}
+	if cfg.Begun != nil {
+		cfg.Begun()
+	}
 	workers, elapsed := r.load(ctx)
 	report := newReport(&cfg, run, workers, elapsed)
+	report.Interrupted = ctx.Err() != nil && elapsed < cfg.Duration
 
 	// Who ends the run early still wants to know whether it was right.
 	ctx = context.WithoutCancel(ctx)

@@ -230,7 +230,7 @@ func TestEndsEarly(t *testing.T) {
 		return false
 	}
 	r, err := Run(ctx, cfg, new(atomic.Int64))
-	if err != nil || !r.OK() || r.Transactions.Posted < 50 {
+	if err != nil || !r.OK() || r.Transactions.Posted < 50 || !r.Interrupted || r.Seconds > 600 {
 		t.Errorf("got %+v, %v", r, err)
 	}
 }

@@ -18,6 +18,8 @@ type Report struct {
 	Seed     uint64   `json:"seed"`
 	Seconds  float64  `json:"seconds"`
 
+	Interrupted bool `json:"interrupted,omitempty"` // it was ended before its duration; Seconds is how long it was
+
 	Requests     int64            `json:"requests"`
 	Transactions Transactions     `json:"transactions"`
 	Reads        Reads            `json:"reads"`
