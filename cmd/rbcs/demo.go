@@ -151,7 +151,7 @@ func (d *demo) post(ctx context.Context) error {
 	}
 	imports := ImportCmd{
 		Files: []string{filepath.Join(d.dir, "accounts.ndjson"), filepath.Join(d.dir, "transactions.ndjson")},
-		URL:   d.service.URL(), Batch: 5000, RetryFor: time.Minute,
+		URL:   d.service.URL(), Batch: 5000, RetryFor: time.Minute, unrepeatable: true,
 	}
 	return d.indented(func(m *Main) error { return imports.Run(ctx, m) })
 }

@@ -2,12 +2,16 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"time"
+
+	"github.com/alecthomas/kong"
 
 	"rbcs"
 	"rbcs/internal/records"
@@ -22,6 +26,8 @@ type ImportCmd struct {
 	Batch      int           `default:"5000" placeholder:"N" help:"Lines that are sent together, at most 10000 (${default})."`
 	RetryFor   time.Duration `default:"2m" placeholder:"TIME" help:"With --url: how long to try again while the service is away or overloaded (${default})."`
 	Errors     string        `type:"path" placeholder:"FILE" help:"Write every refused line here, as file:line: reason. The first 20 are printed anyway."`
+
+	unrepeatable bool // what it imports is gone when it ends
 }
 
 // Help is the long help of the command.
@@ -59,6 +65,23 @@ func (c *ImportCmd) Validate() error {
 	return nil
 }
 
+// AfterApply refuses two targets. One on the command line wins over another
+// that an environment variable or the configuration names.
+func (c *ImportCmd) AfterApply(ctx *kong.Context) error {
+	typed := func(name string) bool {
+		return slices.ContainsFunc(ctx.Path, func(p *kong.Path) bool { return p.Flag != nil && p.Flag.Name == name && !p.Resolved })
+	}
+	switch url, store := typed("url"), typed("store"); {
+	case url && store:
+		return errors.New("--url and --store exclude each other: an import goes through a service or straight into a store")
+	case store:
+		c.URL = ""
+	case url:
+		c.Store = ""
+	}
+	return nil
+}
+
 // stopGrace is how long the batch that is being decided may take after Ctrl-C.
 const stopGrace = 15 * time.Second
 
@@ -69,12 +92,6 @@ func (c *ImportCmd) Run(ctx context.Context, m *Main) (err error) {
 		return err
 	}
 	defer files.close()
-	target, err := c.target(ctx, m)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, target.close()) }()
-
 	s := &importSummary{start: time.Now(), rejected: map[rbcs.Code]int64{}, out: m.Stderr}
 	if c.Errors != "" {
 		f, failure := os.Create(c.Errors)
@@ -84,16 +101,29 @@ func (c *ImportCmd) Run(ctx context.Context, m *Main) (err error) {
 		s.list = bufio.NewWriter(f)
 		defer func() { err = errors.Join(err, s.list.Flush(), f.Close()) }()
 	}
+	target, err := c.target(ctx, m)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, target.close()) }()
 	p := progressOn(m.Stderr, "import", "lines", func(int64) float64 { return files.fraction() })
 	err = c.importAll(ctx, files, target, s, p)
 	p.end()
 	s.print(m.Stdout)
+	const again = "run the same command again to go on: what is decided already is replayed"
+	_, unreadable := errors.AsType[unreadableError](err)
 	switch {
 	case err != nil && ctx.Err() != nil:
-		fmt.Fprintf(m.Stderr, "stopped after %s; run the same command again to go on: what is decided already is replayed\n", s.last())
+		if !c.unrepeatable {
+			fmt.Fprintf(m.Stderr, "stopped after %s; %s\n", s.last(), again)
+		}
 		return context.Cause(ctx)
+	case err != nil && c.unrepeatable:
+		return fmt.Errorf("the import stopped after %s: %w", s.last(), err)
+	case unreadable:
+		return fmt.Errorf("the import stopped after %s: %w; repair the file first, and then %s", s.last(), err, again)
 	case err != nil:
-		return fmt.Errorf("the import stopped after %s: %w; run the same command again to go on: what is decided already is replayed", s.last(), err)
+		return fmt.Errorf("the import stopped after %s: %w; %s", s.last(), err, again)
 	case s.refused > 0:
 		return fmt.Errorf("%s of %s lines were refused", thousands(s.refused), thousands(s.lines))
 	}
@@ -124,6 +154,7 @@ func (c *ImportCmd) importAll(ctx context.Context, files *importFiles, target im
 				return err
 			}
 			p.items.Store(s.lines)
+			files.imported.Store(b.read)
 		case <-ctx.Done():
 		}
 		if ctx.Err() != nil {
@@ -167,6 +198,7 @@ func (s *importSummary) send(ctx context.Context, target importTarget, b *import
 		return err
 	}
 	var failure error
+	refused := b.bad
 	for i := range outcomes {
 		o := &outcomes[i]
 		switch {
@@ -174,9 +206,7 @@ func (s *importSummary) send(ctx context.Context, target importTarget, b *import
 			s.failed++
 			failure = fmt.Errorf("%s:%d: %w", b.name, b.lines[i], o.err)
 		case o.err != nil:
-			if err := s.refuse(&records.BadLine{Name: b.name, Line: b.lines[i], Err: o.err}); err != nil {
-				return err
-			}
+			refused = append(refused, &records.BadLine{Name: b.name, Line: b.lines[i], Err: o.err})
 		case len(b.accounts) > 0 && o.replayed:
 			s.existing++
 		case len(b.accounts) > 0:
@@ -191,7 +221,8 @@ func (s *importSummary) send(ctx context.Context, target importTarget, b *import
 			s.posted++
 		}
 	}
-	for _, bad := range b.bad {
+	slices.SortFunc(refused, func(a, b *records.BadLine) int { return cmp.Compare(a.Line, b.Line) })
+	for _, bad := range refused {
 		if err := s.refuse(bad); err != nil {
 			return err
 		}

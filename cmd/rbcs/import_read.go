@@ -21,7 +21,8 @@ type importBatch struct {
 	accounts     []*records.Account
 	transactions []*rbcs.Transaction
 	bad          []*records.BadLine
-	last         int // line
+	last         int   // line
+	read         int64 // bytes of all files up to here
 }
 
 // maxBatchBytes bounds a batch besides its number of lines: half of what the
@@ -35,7 +36,14 @@ type importFiles struct {
 	opens []*os.File
 	total int64 // bytes; 0 where it is not known
 	done  atomic.Int64
+
+	imported atomic.Int64 // bytes whose lines are decided
 }
+
+// unreadableError is a fault of a file as against one of where it goes.
+type unreadableError struct{ error }
+
+func (e unreadableError) Unwrap() error { return e.error }
 
 // openImports opens all files before the first line is sent.
 func openImports(names []string, stdin io.Reader) (*importFiles, error) {
@@ -74,12 +82,13 @@ func (f *importFiles) close() {
 	}
 }
 
-// fraction returns how much was read, or −1 where that is not known.
+// fraction returns how much was imported, or −1 where that is not known. What was
+// only read does not count: much may wait for a service that does not answer.
 func (f *importFiles) fraction() float64 {
 	if f.total == 0 {
 		return -1
 	}
-	return float64(f.done.Load()) / float64(f.total)
+	return float64(f.imported.Load()) / float64(f.total)
 }
 
 // read sends the lines of all files in batches of at most size lines, until the
@@ -88,21 +97,22 @@ func (f *importFiles) read(ctx context.Context, size int, batches chan<- *import
 	for i, name := range f.names {
 		r, err := records.NewReader(name, f.files[i])
 		if err != nil {
-			return err
+			return unreadableError{err}
 		}
-		if err := readBatches(ctx, name, r, size, batches); err != nil {
+		if err := f.readBatches(ctx, name, r, size, batches); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func readBatches(ctx context.Context, name string, r *records.Reader, size int, batches chan<- *importBatch) error {
+func (f *importFiles) readBatches(ctx context.Context, name string, r *records.Reader, size int, batches chan<- *importBatch) error {
 	b, bytes := &importBatch{name: name}, 0
 	flush := func() error {
 		if len(b.lines)+len(b.bad) == 0 {
 			return nil
 		}
+		b.read = f.done.Load() - int64(r.Buffered())
 		select {
 		case batches <- b:
 			b, bytes = &importBatch{name: name}, 0
@@ -127,11 +137,13 @@ func readBatches(ctx context.Context, name string, r *records.Reader, size int, 
 			}
 			bytes += b.add(&record)
 		}
-		if err == nil && (len(b.lines)+len(b.bad) >= size || bytes >= maxBatchBytes) {
-			err = flush()
-		}
 		if err != nil {
-			return errors.Join(flush(), err) // what could be read is imported
+			return errors.Join(flush(), unreadableError{err}) // what could be read is imported
+		}
+		if len(b.lines)+len(b.bad) >= size || bytes >= maxBatchBytes {
+			if err := flush(); err != nil {
+				return err
+			}
 		}
 	}
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"compress/gzip"
 	"context"
 	"encoding/json"
@@ -13,6 +14,8 @@ import (
 	"net/http/httputil"
 	"net/url"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -141,7 +144,10 @@ func TestImportFormats(t *testing.T) {
 	run(t, "import", "--store", store, "--currencies", "BTC=8", "-").check(t, exitDone)
 	run(t, "import", "--store", store, "--currencies", "BTC=6", "-").check(t, exitFailed, "--currencies", "BTC")
 	run(t, "import", "--errors", dir, accounts).check(t, exitFailed, "--errors")
-	runWith(t, "id,color\n", args...).says(t, exitFailed, `stdin:1: column 2 is called "color"`, "run the same command again")
+	runWith(t, "id,color\n", args...).says(t, exitFailed, `stdin:1: column 2 is called "color"`, "repair the file first, and then run the same command again")
+	cut := writeFile(t, packed.String()[:packed.Len()-12])
+	run(t, "import", "--url", s.URL(), cut).says(t, exitFailed, cut+": it cannot be read", "unexpected EOF; repair the file first")
+	run(t, "import", "--store", string(sqliteStore(t)), "--errors", "nosuch/x", accounts).says(t, exitFailed, "rbcs: --errors: open")
 }
 
 // broken is a file with every way of going wrong, and what is said about each line.
@@ -191,6 +197,10 @@ func TestImportOfABrokenFile(t *testing.T) {
 				if !strings.Contains(refused, file+":"+line) || !strings.Contains(r.stderr, file+":"+line) {
 					t.Errorf("batch %s, %s: line %s is not reported in\n%s", batch, where, line, refused)
 				}
+			}
+			numbers := regexp.MustCompile(`(?m):(\d+): `).FindAllStringSubmatch(refused, -1)
+			if !slices.IsSortedFunc(numbers, func(a, b []string) int { return cmp.Or(len(a[1])-len(b[1]), strings.Compare(a[1], b[1])) }) {
+				t.Errorf("batch %s, %s: out of order:\n%s", batch, where, refused)
 			}
 			if n := strings.Count(refused, "\n"); n != len(brokenLines) {
 				t.Errorf("batch %s, %s: %d lines are listed, not %d", batch, where, n, len(brokenLines))

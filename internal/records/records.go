@@ -96,8 +96,9 @@ func Reason(err error) string {
 type Reader struct {
 	name string
 	line int
-	in   *bufio.Reader
-	buf  []byte // a line that is longer than in's buffer
+	raw  *bufio.Reader // as the file has it
+	in   *bufio.Reader // unpacked
+	buf  []byte        // a line that is longer than in's buffer
 	csv  *header
 	json jsonLine
 }
@@ -113,7 +114,8 @@ const (
 // the first bytes: gzip is unpacked, a leading "{" means NDJSON, and anything
 // else is CSV with a header, unless the name says what it is.
 func NewReader(name string, r io.Reader) (*Reader, error) {
-	in := bufio.NewReaderSize(r, bufferBytes)
+	raw := bufio.NewReaderSize(r, bufferBytes)
+	in := raw
 	if magic, _ := in.Peek(2); len(magic) == 2 && magic[0] == 0x1f && magic[1] == 0x8b { // a failure shows when the line is read
 		unpacked, err := gzip.NewReader(in)
 		if err != nil {
@@ -126,7 +128,7 @@ func NewReader(name string, r io.Reader) (*Reader, error) {
 			return nil, fmt.Errorf("%s: %w", name, err)
 		}
 	}
-	reader := &Reader{name: name, in: in}
+	reader := &Reader{name: name, raw: raw, in: in}
 	if isCSV(name, in) {
 		if err := reader.readHeader(); err != nil {
 			return nil, err
@@ -186,6 +188,10 @@ func (r *Reader) parse(line []byte) (Record, error) {
 
 // Line returns how many lines were read.
 func (r *Reader) Line() int { return r.line }
+
+// Buffered returns how many bytes of the file, packed as they are there, were
+// read ahead of the last line.
+func (r *Reader) Buffered() int { return r.raw.Buffered() }
 
 func (r *Reader) bad(err error) error { return &BadLine{Name: r.name, Line: r.line, Err: err} }
 
