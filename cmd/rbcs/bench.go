@@ -47,7 +47,7 @@ Examples:
   rbcs bench --workload mixed --rate 2000 --clients 256 --json report.json`
 }
 
-func (c BenchCmd) config() load.Config {
+func (c *BenchCmd) config() load.Config {
 	return load.Config{
 		URL: c.URL, Workload: c.Workload, Clients: c.Clients, Duration: c.Duration, Batch: c.Batch, Rate: c.Rate,
 		Accounts: c.Accounts, Seed: c.Seed,
@@ -93,15 +93,17 @@ func (c *BenchCmd) Run(ctx context.Context, m *Main) (err error) {
 func runLoad(ctx context.Context, m *Main, cfg load.Config) (*load.Report, error) {
 	var begun atomic.Pointer[time.Time]
 	cfg.Begun = func() { begun.Store(new(time.Now())) }
-	p := progressOn(m.Stderr, "bench", "done", func(int64) float64 {
-		start := begun.Load()
-		if start == nil {
-			return -1
-		}
-		return time.Since(*start).Seconds() / cfg.Duration.Seconds()
-	})
+	p := progressOn(m.Stderr, "bench", "done", func(int64) float64 { return timeShare(begun.Load(), cfg.Duration) })
 	defer p.end()
 	return load.Run(ctx, cfg, &p.items)
+}
+
+// timeShare returns how much of a load is over, or −1 before it begins.
+func timeShare(begun *time.Time, duration time.Duration) float64 {
+	if begun == nil {
+		return -1
+	}
+	return time.Since(*begun).Seconds() / duration.Seconds()
 }
 
 // openJSON opens the file of --json before the load: it must not be the last

@@ -11,7 +11,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -46,17 +45,33 @@ func TestBench(t *testing.T) {
 
 // TestBenchCutShort: the report is about the time that there was.
 func TestBenchCutShort(t *testing.T) {
-	s := start(t, ServeCmd{})
-	ctx, cancel := context.WithCancel(t.Context())
-	cfg := BenchCmd{URL: s.URL(), Workload: load.Uniform, Clients: 2, Duration: time.Hour, Batch: 1, Accounts: 10}.config()
-	cfg.Begun = cancel
-	report, err := load.Run(ctx, cfg, new(atomic.Int64))
-	if err != nil || !report.Interrupted {
-		t.Fatalf("%+v, %v", report, err)
+	target, err := url.Parse(start(t, ServeCmd{}).URL())
+	if err != nil {
+		t.Fatal(err)
 	}
-	var out strings.Builder
-	if printLoad(&out, report); !strings.Contains(out.String(), " s (cut short)\n") {
-		t.Errorf("it says %s", out.String())
+	ctx, cancel := context.WithCancel(t.Context())
+	proxy := httputil.NewSingleHostReverseProxy(target)
+	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		proxy.ServeHTTP(w, r)
+		if r.URL.Path == "/v1/transactions" {
+			cancel()
+		}
+	}))
+	defer front.Close()
+	var stdout, stderr bytes.Buffer
+	m := Main{Stdout: &stdout, Stderr: &stderr}
+	code := m.Run(ctx, []string{"bench", "--url", front.URL, "--duration", "1h", "--accounts", "10", "--clients", "2"})
+	result{code, stdout.String(), stderr.String()}.says(t, exitDone, "bench was cut short: the report is about", "of 1h0m0s", "s (cut short)", "OK: every balance")
+}
+
+// TestTimeShare: progress follows the time of the load, not its answers.
+func TestTimeShare(t *testing.T) {
+	if got := timeShare(nil, time.Hour); got != -1 {
+		t.Errorf("%g of a load is over that has not begun", got)
+	}
+	begun := time.Now().Add(-30 * time.Minute)
+	if got := timeShare(&begun, time.Hour); got < 0.5 || got > 0.6 {
+		t.Errorf("%g of it is over after half of its time", got)
 	}
 }
 
