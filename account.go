@@ -9,7 +9,10 @@ type AccountStatus string
 const (
 	Open   AccountStatus = "open"
 	Frozen AccountStatus = "frozen" // neither sends nor receives
-	Closed AccountStatus = "closed" // as frozen, and it had nothing when it was closed
+
+	// FrozenOutgoing is a debit freeze: it receives, and nothing leaves.
+	FrozenOutgoing AccountStatus = "frozen_outgoing"
+	Closed         AccountStatus = "closed" // as frozen, and it had nothing when it was closed
 )
 
 // Overdraft is how far below zero an account's available amount may go.

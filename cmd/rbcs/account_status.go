@@ -20,7 +20,8 @@ func (f apiFlags) setStatus(ctx context.Context, m *Main, number string, status 
 
 type accountFreeze struct {
 	apiFlags
-	Number string `arg:"" help:"The account's number."`
+	Number   string `arg:"" help:"The account's number."`
+	Outgoing bool   `help:"Freeze only what leaves the account; it still receives."`
 }
 
 // Help is the long help of the command.
@@ -30,10 +31,14 @@ func (accountFreeze) Help() string {
 Examples:
 
   rbcs account freeze alice
+  rbcs account freeze --outgoing alice
   rbcs account reopen alice`
 }
 
 func (c *accountFreeze) Run(ctx context.Context, m *Main) error {
+	if c.Outgoing {
+		return c.setStatus(ctx, m, c.Number, rbcs.FrozenOutgoing)
+	}
 	return c.setStatus(ctx, m, c.Number, rbcs.Frozen)
 }
 

@@ -196,7 +196,7 @@ func (d *Decision) admissible() rbcs.Code {
 		return rbcs.SameAccount
 	case source == nil || destination == nil:
 		return d.missing()
-	case source.Status == rbcs.Frozen:
+	case source.Status == rbcs.Frozen || source.Status == rbcs.FrozenOutgoing:
 		return d.because(rbcs.AccountFrozen, t.Source)
 	case destination.Status == rbcs.Frozen:
 		return d.because(rbcs.AccountFrozen, t.Destination)

@@ -138,6 +138,11 @@ func TestRejected(t *testing.T) {
 			transfer(t, "1", "1"), rbcs.AccountFrozen,
 		},
 		{
+			"source frozen for what leaves it",
+			[]*posting.Account{account("a", 900, status(rbcs.FrozenOutgoing)), account("b", 0)},
+			transfer(t, "1", "1"), rbcs.AccountFrozen,
+		},
+		{
 			"frozen before closed",
 			[]*posting.Account{account("a", 900, status(rbcs.Closed)), account("b", 0, status(rbcs.Frozen))},
 			transfer(t, "1", "1"), rbcs.AccountFrozen,
@@ -422,5 +427,12 @@ func TestRejectionNamesItsAccount(t *testing.T) {
 		if d := batch(tt.accounts, transfer(t, "1", "1")).Decide()[0]; d.Code != tt.code || d.SettledBy != tt.want {
 			t.Errorf("%s of %q, want %s of %q", d.Code, d.SettledBy, tt.code, tt.want)
 		}
+	}
+}
+
+func TestCreditOfAnAccountThatIsFrozenForWhatLeavesIt(t *testing.T) {
+	accounts := []*posting.Account{account("a", 100), account("b", 0, status(rbcs.FrozenOutgoing))}
+	if d := batch(accounts, transfer(t, "1", "1")).Decide()[0]; d.Status != rbcs.Posted {
+		t.Errorf("decision = %s %s, want posted", d.Status, d.Code)
 	}
 }

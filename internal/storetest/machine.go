@@ -135,11 +135,13 @@ func (m *machine) number(t *rapid.T, label string) string {
 // update changes status, overdraft and metadata of an account.
 func (m *machine) update(t *rapid.T) {
 	number, change := m.number(t, "number"), rbcs.AccountChange{Actor: "machine"}
-	switch choice(t, "status", "", "", "open", "open", "frozen", "closed") {
+	switch choice(t, "status", "", "", "open", "open", "frozen", "outgoing", "closed") {
 	case "open":
 		change.Status = new(rbcs.Open)
 	case "frozen":
 		change.Status = new(rbcs.Frozen)
+	case "outgoing":
+		change.Status = new(rbcs.FrozenOutgoing)
 	case "closed":
 		change.Status = new(rbcs.Closed)
 	}

@@ -113,6 +113,9 @@ func refusal(t *rbcs.Transaction, source, destination *modelAccount) (code rbcs.
 		return a.account.Status
 	}
 	statuses, numbers := []rbcs.AccountStatus{status(source), status(destination)}, []string{t.Source, t.Destination}
+	if statuses[0] == rbcs.FrozenOutgoing { // for a source it is the same as frozen
+		statuses[0] = rbcs.Frozen
+	}
 	for _, k := range []struct {
 		status rbcs.AccountStatus
 		code   rbcs.Code

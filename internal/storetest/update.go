@@ -21,8 +21,8 @@ var updateTests = []test{
 func testStatuses(e *env) {
 	a := e.account("a", "USD", "1.00")
 	before := e.get(a)
-	for _, from := range []rbcs.AccountStatus{rbcs.Open, rbcs.Frozen, rbcs.Closed} {
-		for _, to := range []rbcs.AccountStatus{rbcs.Open, rbcs.Frozen, rbcs.Closed} {
+	for _, from := range []rbcs.AccountStatus{rbcs.Open, rbcs.Frozen, rbcs.FrozenOutgoing, rbcs.Closed} {
+		for _, to := range []rbcs.AccountStatus{rbcs.Open, rbcs.Frozen, rbcs.FrozenOutgoing, rbcs.Closed} {
 			e.update(a, rbcs.AccountChange{Status: &from, Actor: "alice"})
 			after := e.update(a, rbcs.AccountChange{Status: &to, Actor: "bob"})
 			if after.UpdatedAt.Before(before.UpdatedAt) {
