@@ -27,7 +27,8 @@ const (
 )
 
 // Log is the part of [rbcs.Store] that is followed. Asked for what is behind the
-// largest possible sequence, it tells the settled end of the log.
+// largest possible sequence, it tells the settled end of the log, or fails with
+// [rbcs.Unavailable] while it does not know that.
 type Log interface {
 	Log(ctx context.Context, after int64, limit int) (rbcs.LogPage, error)
 }

@@ -111,14 +111,15 @@ func (f *Feed) look(ctx context.Context) (bool, error) {
 	return len(page.Results) == f.cfg.Page, nil
 }
 
-// End returns the settled end of the log now: what [Tail] stands for.
+// End returns the settled end of the log now: what [Tail] stands for. It waits
+// some seconds for a store that does not know yet.
 func (f *Feed) End(ctx context.Context) (Position, error) {
 	ctx, leave, err := f.enter(ctx)
 	if err != nil {
 		return Position{}, err
 	}
 	defer leave()
-	at, err := f.present(ctx)
+	at, err := patiently(ctx, func() (Position, error) { return f.present(ctx) })
 	if err != nil {
 		return Position{}, failure(err)
 	}

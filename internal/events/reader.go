@@ -48,7 +48,7 @@ func (f *Feed) open(ctx context.Context, after Position, filter Filter, own bool
 		return nil, err
 	}
 	defer leave()
-	present, err := f.present(ctx)
+	present, err := patiently(ctx, func() (Position, error) { return f.present(ctx) })
 	if err == nil {
 		f.mu.Lock()
 		if after == Tail {

@@ -4,13 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"net/http"
 	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
 
 	"rbcs"
+	"rbcs/internal/events"
 )
 
 // Webhooks is what registering webhooks needs beside the store.
@@ -53,7 +53,7 @@ func (s *server) postWebhook(w http.ResponseWriter, r *http.Request) {
 	defer cancel()
 	hook := wanted.Webhook
 	hook.Secret = s.Webhooks.NewSecret()
-	end, err := s.endOfLog(ctx)
+	end, err := events.End(ctx, s.Store)
 	if err == nil {
 		if !wanted.hasCursor {
 			hook.Cursor = end
@@ -72,12 +72,6 @@ func (s *server) postWebhook(w http.ResponseWriter, r *http.Request) {
 	view := webhookOf(&hook)
 	view.Secret = secret
 	sendJSON(w, http.StatusCreated, view)
-}
-
-// endOfLog returns the sequence up to which the log is settled.
-func (s *server) endOfLog(ctx context.Context) (int64, error) {
-	page, err := s.Store.Log(ctx, math.MaxInt64, 1)
-	return page.End, err
 }
 
 // checkCursor refuses a place behind the end of the log: what comes until there would be left out.
@@ -108,7 +102,7 @@ func (s *server) patchWebhook(w http.ResponseWriter, r *http.Request) {
 	defer cancel()
 	if err == nil && change.Cursor != nil {
 		var end int64
-		if end, err = s.endOfLog(ctx); err == nil {
+		if end, err = events.End(ctx, s.Store); err == nil {
 			err = checkCursor(*change.Cursor, end)
 		}
 	}

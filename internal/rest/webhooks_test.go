@@ -1,8 +1,10 @@
 package rest
 
 import (
+	"context"
 	"strings"
 	"testing"
+	"testing/synctest"
 
 	"rbcs"
 )
@@ -70,6 +72,36 @@ func TestFailingWebhook(t *testing.T) {
 	}
 }
 
+// starting is a store that does not know at first what is settled.
+type starting struct {
+	fakeStore
+	asked   int
+	created rbcs.Webhook
+}
+
+func (s *starting) Log(context.Context, int64, int) (rbcs.LogPage, error) {
+	if s.asked++; s.asked < 5 {
+		return rbcs.LogPage{}, rbcs.Errorf(rbcs.Unavailable, "what is settled is not known yet")
+	}
+	return rbcs.LogPage{End: 20, Timeline: 1}, nil
+}
+
+func (s *starting) CreateWebhook(_ context.Context, w rbcs.Webhook) (rbcs.Webhook, error) {
+	s.created = w
+	return w, nil
+}
+
+// TestANewWebhookBeginsAtTheEnd also right after the start: never at the beginning, unless it says so.
+func TestANewWebhookBeginsAtTheEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &starting{}
+		w := call(newHandler(t, store, &fakeEngine{}), "POST", webhooksPath, `{"url":"https://example.com"}`)
+		if w.Code != 201 || store.created.Cursor != 20 {
+			t.Errorf("%d %s; created %+v", w.Code, w.Body, store.created)
+		}
+	})
+}
+
 func TestBadWebhooks(t *testing.T) {
 	c := newClient(t, newHandler(t, &fakeStore{}, &fakeEngine{}))
 	for _, test := range []struct{ method, body, pointer, message string }{
@@ -109,12 +141,15 @@ func TestBadWebhooks(t *testing.T) {
 		wantProblem(t, call(c.h, "PATCH", webhooksPath+"/w", body), 400, rbcs.InvalidRequest)
 	}
 
-	down := newHandler(t, &fakeStore{err: rbcs.Errorf(rbcs.Unavailable, "away")}, &fakeEngine{})
-	for _, r := range [][3]string{
-		{"POST", webhooksPath, `{"url":"https://example.com"}`}, {"PATCH", webhooksPath + "/w", `{"cursor":1}`}, {"GET", webhooksPath, ""},
-	} {
-		wantProblem(t, call(down, r[0], r[1], r[2]), 503, rbcs.Unavailable)
-	}
+	synctest.Test(t, func(t *testing.T) { // it waits a little for the end of the log
+		down := newHandler(t, &fakeStore{err: rbcs.Errorf(rbcs.Unavailable, "away")}, &fakeEngine{})
+		for _, r := range [][3]string{
+			{"POST", webhooksPath, `{"url":"https://example.com"}`}, {"PATCH", webhooksPath + "/w", `{"cursor":1}`}, {"GET", webhooksPath, ""},
+			{"GET", "/v1/events", ""},
+		} {
+			wantProblem(t, call(down, r[0], r[1], r[2]), 503, rbcs.Unavailable)
+		}
+	})
 	without := newHandler(t, &fakeStore{}, &fakeEngine{}, func(c *Config) { c.Webhooks, c.Events = nil, nil })
 	for _, path := range []string{webhooksPath, "/v1/events"} {
 		wantProblem(t, call(without, "GET", path, ""), 404, rbcs.NotFound)
