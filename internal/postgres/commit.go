@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"slices"
 
 	"rbcs"
 	"rbcs/internal/posting"
@@ -39,13 +40,18 @@ func (s *Store) tryCommit(ctx context.Context, batch []*rbcs.Transaction) (resul
 		return nil, false, failure(err)
 	}
 	decisions := l.Decide()
-	if w := s.number(l, decisions); len(w.decisions) > 0 {
+	w := s.number(l, decisions)
+	switch {
+	case len(w.decisions) > 0:
 		if overtaken, err = tx.record(ctx, w); err != nil || overtaken {
 			return nil, overtaken, err
 		}
-		if err := tx.commit(ctx); err != nil {
-			return nil, false, err
-		}
+		err = tx.commit(ctx)
+	case slices.ContainsFunc(decisions, func(d posting.Decision) bool { return d.Replayed }):
+		err = tx.confirm(ctx)
+	}
+	if err != nil {
+		return nil, false, err
 	}
 	return resultsOf(decisions), false, nil
 }

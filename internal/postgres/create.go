@@ -60,9 +60,12 @@ func (s *Store) CreateAccounts(ctx context.Context, accounts []rbcs.NewAccount) 
 		return nil, failure(err)
 	}
 	if len(created) > 0 {
-		if err := tx.recordCreation(ctx, distinct, stored, created); err != nil {
-			return nil, err
-		}
+		err = tx.recordCreation(ctx, distinct, stored, created)
+	} else {
+		err = tx.confirm(ctx)
+	}
+	if err != nil {
+		return nil, err
 	}
 	return accountResults(accounts, stored, created), nil
 }

@@ -5,6 +5,9 @@
 //   - A commit is acknowledged only after PostgreSQL has answered COMMIT with
 //     synchronous_commit on, without a warning. [Open] refuses a server without
 //     fsync or full_page_writes.
+//   - What was found recorded is acknowledged in the same way: the COMMIT that
+//     recorded it may have ended with a warning, so that a replay, too, waits for
+//     a COMMIT of its own, of a message in the WAL where nothing is new.
 //   - A backend that waits in COMMIT is never cancelled and its connection never
 //     closed by this side: PostgreSQL would then commit with only a warning,
 //     before its standby has the commit.

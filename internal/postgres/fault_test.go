@@ -236,6 +236,28 @@ func TestSynchronousStandby(t *testing.T) {
 		t.Errorf("error %v, want the warning", err)
 	}
 
+	for name, again := range map[string]func() error{
+		"the same ID": func() error {
+			_, err := s.Commit(t.Context(), []*rbcs.Transaction{transfer("warned")})
+			return err
+		},
+		"an account that exists": func() error {
+			_, err := s.CreateAccounts(t.Context(), []rbcs.NewAccount{{Number: "a:0", Currency: usd, Overdraft: rbcs.Overdraft{Unlimited: true}}})
+			return err
+		},
+		"a change that changes nothing": func() error {
+			_, err := s.UpdateAccount(t.Context(), "a:0", rbcs.AccountChange{Status: new(rbcs.Open)})
+			return err
+		},
+	} {
+		go func() { failed <- again() }()
+		eventually(t, admin, "select count(*) = 1 "+syncWaiting)
+		execute(t, admin, "select pg_cancel_backend(pid) "+syncWaiting)
+		if err := <-failed; !errors.Is(err, errWarning) || rbcs.CodeOf(err) != rbcs.OutcomeUnknown {
+			t.Errorf("%s was answered without the standby, error %v", name, err)
+		}
+	}
+
 	limited := openAs(t, server.URL, Options{Logger: quiet, CommitTimeout: 200 * time.Millisecond})
 	_, err = limited.Commit(t.Context(), []*rbcs.Transaction{transfer("late")})
 	wantCode(t, err, rbcs.OutcomeUnknown)

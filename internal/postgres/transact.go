@@ -120,6 +120,21 @@ func (tx *transaction) rollback(ctx context.Context) {
 	tx.conn.Release()
 }
 
+const messageSQL = "select pg_logical_emit_message(true, 'rbcs', '')"
+
+// confirm commits a transaction that has found done what it was to do: a message
+// in the WAL makes COMMIT wait until that, and so all that was found, is where a
+// commit must be. The one who did it may not have waited to the end.
+func (tx *transaction) confirm(ctx context.Context) error {
+	b := &pgx.Batch{}
+	b.Queue(messageSQL)
+	b.Queue(tx.store.settings.commit)
+	if err := tx.send(ctx, b); err != nil {
+		return failure(err)
+	}
+	return tx.commit(ctx)
+}
+
 // errWarning is a COMMIT that came with a warning: it is done here, but
 // possibly not where it should be too.
 var errWarning = errors.New("COMMIT came with a warning")
