@@ -41,17 +41,22 @@ const maxMarks = 1000
 type frontier struct {
 	mu       sync.Mutex
 	timeline int64
+	known    bool // something was found to be settled since the start, or the promotion
 	settled  int64
 	marks    []mark // by sequence and by next, ascending
 }
 
 // advance takes in what one look at the database has shown (oldest is the number
-// of the oldest running transaction), and returns up to where the log is settled.
-func (f *frontier) advance(timeline int64, m mark, oldest int64) int64 {
+// of the oldest running transaction), and returns up to where the log is settled,
+// if that is known yet.
+func (f *frontier) advance(timeline int64, m mark, oldest int64) (settled int64, known bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if timeline != f.timeline { // promoted: nothing that was known need be true there
-		f.timeline, f.settled, f.marks = timeline, 0, nil
+		f.timeline, f.known, f.settled, f.marks = timeline, false, 0, nil
+	}
+	if m.sequence == 0 { // none was given out: the log is empty up to there
+		f.known = true
 	}
 	last := mark{sequence: f.settled}
 	if n := len(f.marks); n > 0 {
@@ -66,11 +71,11 @@ func (f *frontier) advance(timeline int64, m mark, oldest int64) int64 {
 	}
 	n := 0
 	for n < len(f.marks) && f.marks[n].next <= oldest {
-		f.settled = f.marks[n].sequence
+		f.settled, f.known = f.marks[n].sequence, true
 		n++
 	}
 	f.marks = f.marks[n:]
-	return f.settled
+	return f.settled, f.known
 }
 
 // The two are statements of their own, one after the other. The age of a number
@@ -90,7 +95,9 @@ from (select pg_snapshot_xmin(pg_current_snapshot()) as oldest) as running`
 const logAttempts = 3
 
 // Log implements [rbcs.Store]. It returns at once what is settled now; a call
-// soon after may return more. A transaction that was left open anywhere on the
+// soon after may return more. Right after the start, and after a promotion, it is
+// [rbcs.Unavailable] until the transactions that were running then have ended:
+// the end of the log is not known before. A transaction that was left open anywhere on the
 // server holds the log up: see [Store.LogLag].
 func (s *Store) Log(ctx context.Context, after int64, limit int) (rbcs.LogPage, error) {
 	for range logAttempts {
@@ -132,7 +139,11 @@ func (s *Store) settled(ctx context.Context) (sequence, timeline int64, err erro
 	if timeline, err = parseTimeline(name); err != nil {
 		return 0, 0, err
 	}
-	return s.frontier.advance(timeline, m, oldest), timeline, nil
+	sequence, known := s.frontier.advance(timeline, m, oldest)
+	if !known {
+		err = rbcs.Errorf(rbcs.Unavailable, "the log is not settled yet: transactions that ran when it was first read, or were left open, have not ended; try again shortly")
+	}
+	return sequence, timeline, err
 }
 
 // logPage reads what is in the log, and on which timeline.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -211,6 +212,9 @@ func follow(t *testing.T, s *Store, done <-chan struct{}, limit int) (sequences 
 	at := int64(0)
 	for finished := false; ; {
 		page, err := s.Log(context.Background(), at, limit)
+		if at == 0 && rbcs.CodeOf(err) == rbcs.Unavailable {
+			continue // not settled yet
+		}
 		if err != nil {
 			t.Error(err)
 			return sequences
@@ -242,8 +246,9 @@ func TestFrontier(t *testing.T) {
 	start := time.Now()
 	want := func(settled int64, timeline, sequence, next, oldest int64) {
 		t.Helper()
-		if got := f.advance(timeline, mark{sequence, next, start}, oldest); got != settled {
-			t.Errorf("settled up to %d, want %d", got, settled)
+		got, known := f.advance(timeline, mark{sequence, next, start}, oldest)
+		if got != settled || known != (settled > 0) {
+			t.Errorf("settled up to %d (known: %v), want %d", got, known, settled)
 		}
 	}
 	want(0, 1, 10, 100, 90)
@@ -263,6 +268,38 @@ func TestFrontier(t *testing.T) {
 	want(100+3*maxMarks-1, 1, 100, 200, 200+3*maxMarks-1)
 	want(0, 2, 50, 100, 90) // promoted: everything begins again, even what was settled
 	want(50, 2, 50, 100, 100)
+}
+
+// TestLogIsNotKnownAtFirst opens a store beside a transaction that is open: where
+// the log ends is not known before that has ended, and is never said to be 0.
+func TestLogIsNotKnownAtFirst(t *testing.T) {
+	dsn := migrated(t)
+	old := openStore(t, dsn)
+	createAccounts(t, old, 2)
+	commitOne(t, old, "1")
+	busy := connect(t, dsn)
+	execute(t, busy, "begin")
+	execute(t, busy, "select pg_current_xact_id()")
+	fresh := openStore(t, dsn)
+	for _, after := range []int64{0, math.MaxInt64, 0} {
+		_, err := fresh.Log(t.Context(), after, 1)
+		wantCode(t, err, rbcs.Unavailable)
+	}
+	if fresh.LogLag() <= 0 {
+		t.Error("there is no lag")
+	}
+	execute(t, busy, "commit")
+	end := pageOf(t, fresh, 0, "1").End
+	if page, err := fresh.Log(t.Context(), math.MaxInt64, 1); err != nil || page.End != end {
+		t.Errorf("the log ends at %d, want %d, error %v", page.End, end, err)
+	}
+
+	empty := migrated(t)
+	execute(t, busy, "begin")
+	execute(t, busy, "select pg_current_xact_id()")
+	if page := pageOf(t, openStore(t, empty), 0); page.End != 0 { // nothing was given out: this is known
+		t.Errorf("an empty log ends at %d", page.End)
+	}
 }
 
 // TestTimelines makes a server a standby, whose log is refused, and promotes it.
