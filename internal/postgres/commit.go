@@ -62,6 +62,11 @@ func (s *Store) Preview(ctx context.Context, batch []*rbcs.Transaction) ([]rbcs.
 	if len(batch) == 0 {
 		return nil, nil
 	}
+	done, err := s.reading(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
 	tx, err := s.begin(ctx)
 	if err != nil {
 		return nil, err

@@ -17,6 +17,11 @@ const (
 
 // Dump implements [rbcs.Store]. Rows are streamed: memory does not grow with the log.
 func (s *Store) Dump(ctx context.Context, decision func(*rbcs.Result) error, account func(*rbcs.Account) error) error {
+	done, err := s.reading(ctx)
+	if err != nil {
+		return err
+	}
+	defer done()
 	conn, err := s.pool.Acquire(ctx)
 	if err != nil {
 		return failure(err)

@@ -53,6 +53,35 @@ func one(targets ...any) func(pgx.Rows) error {
 	}
 }
 
+// A commit takes its time under its account's lock and is seen only after COMMIT.
+// Who takes that lock for a moment waits for the commits that have a time already;
+// later ones get a later time. It is not a lock for share, which two could have at
+// once: that would need a multixact. Its transaction is rolled back, and waits for
+// neither disk nor standby. What is older than recent is not waited for.
+const (
+	recent       = time.Minute
+	settledAtSQL = `
+select clock_timestamp() from accounts where key = $1 and $2::timestamptz > clock_timestamp() - $3::interval for no key update`
+)
+
+// settledAt waits until what was committed on an account up to a moment does not
+// change any more. That moment is the one given, or now where that is earlier.
+func (s *Store) settledAt(ctx context.Context, key int64, at time.Time) (time.Time, error) {
+	now := at
+	b := &pgx.Batch{}
+	b.Queue("begin")
+	b.Queue(readSettings, limit(ctx), idleLimit)
+	b.Queue(settledAtSQL, key, at, recent).Query(one(&now))
+	b.Queue("rollback")
+	if err := s.sendRead(ctx, b); err != nil {
+		return at, err
+	}
+	if now.Before(at) {
+		return now, nil
+	}
+	return at, nil
+}
+
 const stateSQL = `
 select t.source_balance, t.source_held from transactions t where t.source_key = $1 and t.source_version = $2
 union all
@@ -62,6 +91,9 @@ select t.destination_balance, t.destination_held from transactions t where t.des
 func (s *Store) BalanceAt(ctx context.Context, number string, at time.Time) (rbcs.Balance, error) {
 	key, _, currency, err := s.keyOf(ctx, number)
 	if err != nil {
+		return rbcs.Balance{}, err
+	}
+	if at, err = s.settledAt(ctx, key, at); err != nil {
 		return rbcs.Balance{}, err
 	}
 	b := rbcs.Balance{Number: number, Currency: currency, AsOf: at}
@@ -132,9 +164,15 @@ func entry(r *rbcs.Result, credit bool) rbcs.Entry {
 	return rbcs.Entry{Result: *r, Change: amount.Neg(), State: r.Source}
 }
 
-// versions returns the first and the last version that were committed in [from, to).
+// versions returns the first and the last version that were committed in
+// [from, to), once these do not change any more.
 func (s *Store) versions(ctx context.Context, key, last int64, from, to time.Time) (low, high int64, err error) {
 	low, high = 1, last
+	if !to.IsZero() { // before anything is looked up: it may wait
+		if to, err = s.settledAt(ctx, key, to); err != nil {
+			return 0, 0, err
+		}
+	}
 	if !from.IsZero() {
 		var before int64
 		if err := s.read(ctx, one(&before), lastVersionBeforeSQL, key, from); err != nil {

@@ -133,8 +133,8 @@ func (s *Store) settled(ctx context.Context) (sequence, timeline int64, err erro
 	b.Queue("select "+timeLimits, limit(ctx), idleLimit)
 	b.Queue(lastSequenceSQL).Query(one(&m.sequence))
 	b.Queue(runningSQL).Query(one(&oldest, &m.next, &name))
-	if err := s.pool.SendBatch(ctx, b).Close(); err != nil {
-		return 0, 0, failure(err)
+	if err := s.sendRead(ctx, b); err != nil {
+		return 0, 0, err
 	}
 	if timeline, err = parseTimeline(name); err != nil {
 		return 0, 0, err
@@ -157,8 +157,8 @@ func (s *Store) logPage(ctx context.Context, after, upTo int64, most int) (resul
 		})
 	})
 	b.Queue("select " + timelineSQL).Query(one(&timeline))
-	if err := s.pool.SendBatch(ctx, b).Close(); err != nil {
-		return nil, "", failure(err)
+	if err := s.sendRead(ctx, b); err != nil {
+		return nil, "", err
 	}
 	return results, timeline, nil
 }

@@ -20,7 +20,7 @@ import (
 type Options struct {
 	Instance      string        // recorded with every decision as who committed it
 	Logger        *slog.Logger  // default: slog.Default()
-	MaxConns      int32         // of the pool; default 10, or pool_max_conns of the DSN
+	MaxConns      int32         // of the pool; default 10, or pool_max_conns of the DSN. Reads take at most half of them
 	CommitTimeout time.Duration // how long the answer to COMMIT is waited for, where the caller's deadline is not earlier; default 30 s
 }
 
@@ -37,6 +37,7 @@ type Store struct {
 	log      *slog.Logger
 	settings settings
 	frontier frontier
+	reads    chan struct{} // has one for each read under way
 
 	commitTimeout time.Duration
 	mu            sync.Mutex
@@ -67,6 +68,7 @@ func Open(ctx context.Context, dsn string, opts Options) (*Store, error) {
 		pool:          pool,
 		instance:      opts.Instance,
 		log:           opts.Logger,
+		reads:         make(chan struct{}, max(1, config.MaxConns/2)),
 		commitTimeout: opts.CommitTimeout,
 		committing:    map[*wire]struct{}{},
 	}

@@ -209,8 +209,29 @@ func (s *Store) readWith(ctx context.Context, settings string, scan func(pgx.Row
 	// A batch is one transaction, so that the settings hold for it alone.
 	b.Queue(settings, limit(ctx), idleLimit)
 	b.Queue(sql, args...).Query(scan)
+	return s.sendRead(ctx, b)
+}
+
+// sendRead runs a batch of a read in one round trip.
+func (s *Store) sendRead(ctx context.Context, b *pgx.Batch) error {
+	done, err := s.reading(ctx)
+	if err != nil {
+		return err
+	}
+	defer done()
 	if err := s.pool.SendBatch(ctx, b).Close(); err != nil {
 		return failure(err)
 	}
 	return nil
+}
+
+// reading waits for a connection to be free for a read: reads never take all, so
+// that however slow they are a commit finds one. done is to be called at its end.
+func (s *Store) reading(ctx context.Context) (done func(), err error) {
+	select {
+	case s.reads <- struct{}{}:
+		return func() { <-s.reads }, nil
+	case <-ctx.Done():
+		return nil, failure(ctx.Err())
+	}
 }
