@@ -27,7 +27,7 @@ func (s *server) registerAccounts(api huma.API) {
 
 // decodeBody reads a body and hands it to read.
 func (s *server) decodeBody(w http.ResponseWriter, r *http.Request, limit int64, read func(*decoder) error) error {
-	d := newDecoder()
+	d := newDecoder(&s.bodies)
 	defer d.free()
 	if _, err := d.read(w, r, limit, jsonType); err != nil {
 		return err

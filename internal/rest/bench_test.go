@@ -38,7 +38,7 @@ func BenchmarkDecode1000(b *testing.B) {
 	b.ReportAllocs()
 	start := time.Now()
 	for b.Loop() {
-		d := newDecoder()
+		d := newDecoder(new(bodies))
 		d.body = append(d.body[:0], body...)
 		if err := d.use(); err != nil {
 			b.Fatal(err)

@@ -34,6 +34,9 @@ type decoder struct {
 	body   []byte // reused
 	text   string // a copy of body, which strings are cut from
 	faults []rbcs.FieldError
+
+	bodies   *bodies // bounds all bodies together
+	reserved int64   // of them, for this one
 }
 
 // maxPooled bounds what an idle buffer keeps: a rare large request should not
@@ -42,9 +45,15 @@ const maxPooled = 4 << 20
 
 var decoders = sync.Pool{New: func() any { return new(decoder) }}
 
-func newDecoder() *decoder { return decoders.Get().(*decoder) }
+func newDecoder(all *bodies) *decoder {
+	d := decoders.Get().(*decoder)
+	d.bodies = all
+	return d
+}
 
 func (d *decoder) free() {
+	d.bodies.release(d.reserved)
+	d.bodies, d.reserved = nil, 0
 	d.in.ResetBytes(nil)
 	d.text, d.faults = "", nil
 	if cap(d.body) <= maxPooled {
@@ -62,11 +71,19 @@ func (d *decoder) read(w http.ResponseWriter, r *http.Request, limit int64, type
 	if r.ContentLength > limit {
 		return "", tooLarge(w, limit)
 	}
+	if err := d.reserve(w, max(r.ContentLength, 0)); err != nil {
+		return "", err
+	}
 	body := http.MaxBytesReader(w, r.Body, limit)
 	d.body = slices.Grow(d.body[:0], int(max(r.ContentLength, 0))+bytesForEOF)
 	for {
 		n, err := body.Read(d.body[len(d.body):cap(d.body)])
 		d.body = d.body[:len(d.body)+n]
+		if more := int64(len(d.body)) - d.reserved; more > 0 { // it did not say its length
+			if err := d.reserve(w, max(more, bodyStep)); err != nil {
+				return "", err
+			}
+		}
 		switch {
 		case err == nil:
 			d.body = slices.Grow(d.body, bytesForEOF)
@@ -78,6 +95,18 @@ func (d *decoder) read(w http.ResponseWriter, r *http.Request, limit int64, type
 			return "", &rbcs.Error{Code: rbcs.InvalidRequest, Message: "the body could not be read to its end", Err: err}
 		}
 	}
+}
+
+// reserve takes room for n more bytes of the body.
+func (d *decoder) reserve(w http.ResponseWriter, n int64) error {
+	err := d.bodies.reserve(d.reserved, n)
+	switch {
+	case err == nil:
+		d.reserved += n
+	case d.reserved+n > maxSingleBody:
+		w.Header().Set("Connection", "close") // the rest is not worth reading
+	}
+	return err
 }
 
 // contentTypeOf returns which of the types the body is said to have.

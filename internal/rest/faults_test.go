@@ -279,8 +279,8 @@ func TestMetrics(t *testing.T) {
 }
 
 func TestConfigFaults(t *testing.T) {
-	_, err := New(Config{MaxBody: -1, RequestTimeout: -1})
-	for _, what := range []string{"Store", "Engine", "Currencies", "MaxBody", "RequestTimeout"} {
+	_, err := New(Config{MaxBody: -1, MaxBodies: -1, RequestTimeout: -1})
+	for _, what := range []string{"Store", "Engine", "Currencies", "MaxBody", "MaxBodies", "RequestTimeout"} {
 		if err == nil || !strings.Contains(err.Error(), what) {
 			t.Errorf("%s is not in %v", what, err)
 		}

@@ -56,7 +56,8 @@ const MaxBatch = 10_000
 // Defaults of [Config].
 const (
 	DefaultMaxBody        = 16 << 20         // 10,000 transactions of 300 bytes are 3 MB
-	DefaultRequestTimeout = 35 * time.Second // longer than the engine tries
+	DefaultMaxBodies      = 128 << 20        // or twice MaxBody where that is more
+	DefaultRequestTimeout = 15 * time.Second // longer than the engine tries
 )
 
 // maxSingleBody bounds what holds one object: 16 KiB of metadata written with
@@ -83,6 +84,7 @@ type Config struct {
 	Hosts []string
 
 	MaxBody        int64            // of a batch, in bytes
+	MaxBodies      int64            // of all requests that are being received, in bytes; at least twice MaxBody
 	RequestTimeout time.Duration    // after this a request is answered, whatever became of it
 	Now            func() time.Time // nil: time.Now
 }
@@ -100,6 +102,7 @@ func (c Config) withDefaults() (Config, error) {
 	require(c.Currencies != nil, "Currencies is missing")
 	require(c.Webhooks == nil || c.Webhooks.ValidateURL != nil && c.Webhooks.NewSecret != nil, "Webhooks has no ValidateURL or no NewSecret")
 	require(c.MaxBody >= 0, "MaxBody is negative")
+	require(c.MaxBodies >= 0, "MaxBodies is negative")
 	require(c.RequestTimeout >= 0, "RequestTimeout is negative")
 	if c.Logger == nil {
 		c.Logger = slog.Default()
@@ -110,6 +113,10 @@ func (c Config) withDefaults() (Config, error) {
 	if c.MaxBody == 0 {
 		c.MaxBody = DefaultMaxBody
 	}
+	if c.MaxBodies == 0 {
+		c.MaxBodies = max(DefaultMaxBodies, 2*c.MaxBody)
+	}
+	require(c.MaxBodies/2 >= c.MaxBody, "MaxBodies is less than twice MaxBody")
 	if c.RequestTimeout == 0 {
 		c.RequestTimeout = DefaultRequestTimeout
 	}
@@ -125,6 +132,7 @@ type server struct {
 	mux     *routes
 	openAPI []byte
 	warned  atomic.Int64 // the second of the last warning
+	bodies  bodies
 
 	statements chan struct{} // holds one for each that is being sent
 }
@@ -136,6 +144,7 @@ func New(cfg Config) (http.Handler, error) {
 		return nil, err
 	}
 	s := &server{Config: cfg, mux: new(routes), statements: make(chan struct{}, maxStatements)}
+	s.bodies.limit = cfg.MaxBodies
 	api := humago.New(s.mux, humaConfig(cfg.Version))
 	api.UseMiddleware(s.timeout)
 	s.registerAccounts(api)

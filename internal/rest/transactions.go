@@ -51,7 +51,7 @@ func (o *single) use() *rbcs.Transaction {
 }
 
 func (s *server) decodeSingle(w http.ResponseWriter, r *http.Request, t *rbcs.Transaction) error {
-	d := newDecoder()
+	d := newDecoder(&s.bodies)
 	defer d.free()
 	if _, err := d.read(w, r, min(s.MaxBody, maxSingleBody), jsonType); err != nil {
 		return err
@@ -168,7 +168,7 @@ func (s *server) decodeBatch(w http.ResponseWriter, r *http.Request) (*batch, st
 	if err != nil {
 		return nil, "", err
 	}
-	d := newDecoder()
+	d := newDecoder(&s.bodies)
 	defer d.free()
 	contentType, err := d.read(w, r, s.MaxBody, jsonType, ndjsonType)
 	if err != nil {

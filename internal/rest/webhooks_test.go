@@ -144,7 +144,9 @@ func TestBadWebhooks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) { // it waits a little for the end of the log
 		down := newHandler(t, &fakeStore{err: rbcs.Errorf(rbcs.Unavailable, "away")}, &fakeEngine{})
 		for _, r := range [][3]string{
-			{"POST", webhooksPath, `{"url":"https://example.com"}`}, {"PATCH", webhooksPath + "/w", `{"cursor":1}`}, {"GET", webhooksPath, ""},
+			{"POST", webhooksPath, `{"url":"https://example.com"}`},
+			{"PATCH", webhooksPath + "/w", `{"cursor":1}`},
+			{"GET", webhooksPath, ""},
 			{"GET", "/v1/events", ""},
 		} {
 			wantProblem(t, call(down, r[0], r[1], r[2]), 503, rbcs.Unavailable)
