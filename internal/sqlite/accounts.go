@@ -16,6 +16,9 @@ const (
 	selectAccounts = "SELECT " + accountColumns + ` FROM accounts
 		WHERE number >= ?1 AND number < ?2 AND (?3 = '' OR currency = ?3) AND (?4 = '' OR status = ?4)
 		ORDER BY number LIMIT ?5`
+
+	// A creation writes at most three rows, and they are the account's first.
+	selectCreation = "SELECT field, new_value, at FROM account_changes WHERE account_key = ? ORDER BY key LIMIT 3"
 )
 
 // behindAll sorts behind every byte that a number may have.
@@ -87,7 +90,11 @@ func (s *Store) CreateAccounts(ctx context.Context, accounts []rbcs.NewAccount) 
 func (w *writer) createAccount(n *rbcs.NewAccount, now time.Time, result *rbcs.AccountResult) error {
 	switch existing, err := w.account(n.Number); {
 	case err == nil:
-		if fields := createConflicts(n, &existing.Account); fields != nil {
+		fields, err := w.createConflicts(n, existing)
+		if err != nil {
+			return err
+		}
+		if fields != nil {
 			result.Err = &rbcs.Error{
 				Code:    rbcs.AccountConflict,
 				Message: "the account " + n.Number + " exists with other content",
@@ -129,17 +136,32 @@ func (w *writer) createAccount(n *rbcs.NewAccount, now time.Time, result *rbcs.A
 	return changes.err
 }
 
-// createConflicts returns the fields in which a request differs from the account.
-func createConflicts(n *rbcs.NewAccount, a *rbcs.Account) (fields []rbcs.FieldError) {
-	differ := func(pointer string, same bool, was string) {
-		if !same {
-			fields = append(fields, rbcs.FieldError{Pointer: pointer, Message: "stored as " + was})
+// createConflicts returns the fields in which a request differs from the one that
+// created the account: what was changed since makes no request another one.
+func (c *conn) createConflicts(n *rbcs.NewAccount, a *account) (fields []rbcs.FieldError, err error) {
+	query, err := c.stmt(selectCreation)
+	if err != nil {
+		return nil, err
+	}
+	created := map[string]string{}
+	for query.bind(a.key); query.next(); {
+		if query.intAt(2) == micros(a.CreatedAt) { // no change is as early
+			created[query.textAt(0)] = query.textAt(1)
 		}
 	}
+	if err := query.done(); err != nil {
+		return nil, err
+	}
+	differ := func(pointer string, same bool, was string) {
+		if !same {
+			fields = append(fields, rbcs.FieldError{Pointer: pointer, Message: "created as " + was})
+		}
+	}
+	overdraft, metadata := created["overdraft"], created["metadata"]
 	differ("/currency", n.Currency == a.Currency, fmt.Sprintf("%s with %d decimals", a.Currency.Code, a.Currency.Decimals))
-	differ("/overdraft", n.Overdraft == a.Overdraft, formatOverdraft(a.Overdraft, a.Currency))
-	differ("/metadata", n.Metadata == a.Metadata, cmp.Or(a.Metadata, "absent"))
-	return fields
+	differ("/overdraft", formatOverdraft(n.Overdraft, a.Currency) == overdraft, overdraft)
+	differ("/metadata", n.Metadata == metadata, cmp.Or(metadata, "absent"))
+	return fields, nil
 }
 
 // account is an account with what the store knows it by.

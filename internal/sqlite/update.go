@@ -23,6 +23,9 @@ func (s *Store) UpdateAccount(ctx context.Context, number string, change rbcs.Ac
 			return err
 		}
 		changes := accountChanges{writer: w, key: a.key, at: now, actor: change.Actor}
+		if !now.After(a.CreatedAt) { // the clock was set back; see createConflicts
+			changes.at = a.CreatedAt.Add(time.Microsecond)
+		}
 		if err := changes.apply(&a.Account, &change); err != nil {
 			return err
 		}
@@ -61,8 +64,8 @@ func (c *accountChanges) apply(a *rbcs.Account, change *rbcs.AccountChange) erro
 	}
 	if status := change.Status; status != nil {
 		switch {
-		case *status != rbcs.Open && *status != rbcs.Frozen && *status != rbcs.Closed:
-			fault("/status", fmt.Sprintf("the status %q is not known; write open, frozen or closed", *status))
+		case *status != rbcs.Open && *status != rbcs.Frozen && *status != rbcs.FrozenOutgoing && *status != rbcs.Closed:
+			fault("/status", fmt.Sprintf("the status %q is not known; write open, frozen, frozen_outgoing or closed", *status))
 		case *status == rbcs.Closed && !(a.Balance.IsZero() && a.Held.IsZero()):
 			fault("/status", fmt.Sprintf("an account is closed with nothing on it; it has a balance of %s and %s held",
 				a.Balance.Format(a.Currency.Decimals), a.Held.Format(a.Currency.Decimals)))

@@ -10,6 +10,7 @@ var accountTests = []test{
 	{"created", testCreated},
 	{"twice-in-one-call", testCreatedTwice},
 	{"conflict", testCreateConflict},
+	{"created-before-changes", testCreatedBeforeChanges},
 }
 
 // testCreated creates two accounts: they are stored as they were asked for, and
@@ -124,4 +125,53 @@ func testCreateConflict(e *env) {
 		e.t.Errorf("the same from another actor: created %v, error %v", results[0].Created, results[0].Err)
 	}
 	e.sameAccount(e.get(stored.Number), before[0].Account)
+}
+
+// testCreatedBeforeChanges creates accounts again that were changed since: their
+// original words are the same account, as it is now, and any others a conflict,
+// also where they are what it has become.
+func testCreatedBeforeChanges(e *env) {
+	usd := currency("USD")
+	for i, c := range []struct {
+		overdraft, metadata string   // at its creation
+		changes             []string // of the metadata; the overdraft changes with each
+	}{
+		{"5.00", `{"k":1}`, []string{`{"k":2}`, ""}},
+		{"unlimited", `{"k":1}`, []string{""}},
+		{"0", "", []string{`{"k":2}`}},
+		{"5.00", "", []string{`{"k":2}`, "", `{"k":3}`}},
+	} {
+		asked := rbcs.NewAccount{
+			Number: e.number(string(rune('a' + i))), Currency: usd, Overdraft: overdraft(c.overdraft, "USD"), Metadata: c.metadata,
+		}
+		create := func(n rbcs.NewAccount) rbcs.AccountResult {
+			results, err := e.store.CreateAccounts(e.ctx, []rbcs.NewAccount{n})
+			e.must(err)
+			return results[0]
+		}
+		if r := create(asked); !r.Created {
+			e.t.Fatalf("%d: not created: %v", i, r.Err)
+		}
+		for j, metadata := range c.changes {
+			limit := decimal([]string{"7", "9", "11"}[j])
+			now := e.update(asked.Number, rbcs.AccountChange{
+				Status: new(rbcs.Frozen), Overdraft: &rbcs.OverdraftChange{Limit: limit}, Metadata: &metadata,
+			})
+			r := create(asked)
+			if r.Err != nil || r.Created {
+				e.t.Fatalf("%d: again after change %d: created %v, error %v", i, j, r.Created, r.Err)
+			}
+			e.sameAccount(r.Account, now)
+
+			other := asked
+			other.Overdraft = now.Overdraft
+			e.wantAccountConflict(create(other), "/overdraft")
+			if metadata != asked.Metadata {
+				other = asked
+				other.Metadata = metadata
+				e.wantAccountConflict(create(other), "/metadata")
+			}
+			e.sameAccount(e.get(asked.Number), now)
+		}
+	}
 }

@@ -20,8 +20,9 @@ import (
 type memory struct {
 	mu         sync.Mutex
 	accounts   map[string]*posting.Account
-	log        []*rbcs.Result          // the decision with sequence n is at n−1
-	recorded   map[string]*rbcs.Result // the same by ID
+	created    map[string]rbcs.NewAccount // the words that created each account
+	log        []*rbcs.Result             // the decision with sequence n is at n−1
+	recorded   map[string]*rbcs.Result    // the same by ID
 	references map[string]posting.Reference
 	currencies map[string]rbcs.Currency
 	webhooks   map[string]*claimed
@@ -29,7 +30,7 @@ type memory struct {
 
 func newMemory() *memory {
 	return &memory{
-		accounts: map[string]*posting.Account{}, recorded: map[string]*rbcs.Result{}, references: map[string]posting.Reference{},
+		accounts: map[string]*posting.Account{}, created: map[string]rbcs.NewAccount{}, recorded: map[string]*rbcs.Result{}, references: map[string]posting.Reference{},
 		currencies: map[string]rbcs.Currency{}, webhooks: map[string]*claimed{},
 	}
 }
@@ -120,11 +121,12 @@ func (m *memory) CreateAccounts(ctx context.Context, accounts []rbcs.NewAccount)
 			a = &posting.Account{Account: rbcs.Account{
 				Number: n.Number, Currency: n.Currency, Status: rbcs.Open, Overdraft: n.Overdraft, Metadata: n.Metadata, CreatedAt: at, UpdatedAt: at,
 			}}
-			m.accounts[n.Number] = a
+			m.accounts[n.Number], m.created[n.Number] = a, n
 		}
+		was := m.created[n.Number]
 		var fields []rbcs.FieldError
 		for pointer, same := range map[string]bool{
-			"/currency": a.Currency == n.Currency, "/overdraft": a.Overdraft == n.Overdraft, "/metadata": a.Metadata == n.Metadata,
+			"/currency": was.Currency == n.Currency, "/overdraft": was.Overdraft == n.Overdraft, "/metadata": was.Metadata == n.Metadata,
 		} {
 			if !same {
 				fields = append(fields, rbcs.FieldError{Pointer: pointer, Message: "differs"})

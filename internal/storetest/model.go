@@ -29,7 +29,8 @@ type model struct {
 // modelAccount is an account. Its numbers are replaced, never changed in place,
 // so that a copy of the struct keeps what was.
 type modelAccount struct {
-	account              rbcs.Account // number, currency, status, overdraft, metadata, times; its amounts are not used
+	account              rbcs.Account    // number, currency, status, overdraft, metadata, times; its amounts are not used
+	created              rbcs.NewAccount // the words that created it
 	received, sent, held *big.Int
 	changes              []rbcs.Result // the decisions that changed it, in their order
 }
@@ -185,7 +186,7 @@ func (m *model) create(asked []rbcs.NewAccount, got []rbcs.AccountResult) (fault
 		g := &got[i]
 		a, exists := m.accounts[n.Number]
 		if !exists {
-			a = &modelAccount{received: new(big.Int), sent: new(big.Int), held: new(big.Int), account: rbcs.Account{
+			a = &modelAccount{created: n, received: new(big.Int), sent: new(big.Int), held: new(big.Int), account: rbcs.Account{
 				Number: n.Number, Currency: n.Currency, Status: rbcs.Open, Overdraft: n.Overdraft, Metadata: n.Metadata,
 				CreatedAt: g.Account.CreatedAt, UpdatedAt: g.Account.CreatedAt,
 			}}
@@ -193,13 +194,13 @@ func (m *model) create(asked []rbcs.NewAccount, got []rbcs.AccountResult) (fault
 		}
 		differ(&faults, "created "+n.Number, g.Created, !exists)
 		var fields []string
-		if n.Currency != a.account.Currency {
+		if n.Currency != a.created.Currency {
 			fields = append(fields, "/currency")
 		}
-		if n.Overdraft != a.account.Overdraft {
+		if n.Overdraft != a.created.Overdraft {
 			fields = append(fields, "/overdraft")
 		}
-		if n.Metadata != a.account.Metadata {
+		if n.Metadata != a.created.Metadata {
 			fields = append(fields, "/metadata")
 		}
 		named := pointers(g.Err)
