@@ -160,16 +160,24 @@ func (c *conn) entries(a *account, high, low int64, limit int, f func(r *rbcs.Re
 	return s.done()
 }
 
-// BalanceAt implements [rbcs.Store].
+// BalanceAt implements [rbcs.Store]. A time that has not come yet is the present: AsOf says so.
 func (s *Store) BalanceAt(ctx context.Context, number string, at time.Time) (rbcs.Balance, error) {
 	var balance rbcs.Balance
-	err := s.withRead(ctx, func(c *conn) error {
+	limit := at.Truncate(time.Microsecond).Add(time.Microsecond)
+	settled, err := s.settle(ctx, limit)
+	if err != nil {
+		return balance, err
+	}
+	if settled.Before(limit) {
+		at = settled.Add(-time.Microsecond)
+	}
+	err = s.withRead(ctx, func(c *conn) error {
 		a, err := c.account(number) // what it names never changes: no snapshot is needed
 		if err != nil {
 			return err
 		}
 		balance = rbcs.Balance{Number: number, Currency: a.Currency, AsOf: at.UTC()}
-		sequence, err := c.lastBefore(at.Truncate(time.Microsecond).Add(time.Microsecond))
+		sequence, err := c.lastBefore(settled)
 		if err != nil {
 			return err
 		}
@@ -196,6 +204,13 @@ func sideOf(r *rbcs.Result, credit bool) rbcs.State {
 // History implements [rbcs.Store].
 func (s *Store) History(ctx context.Context, q rbcs.HistoryQuery) ([]rbcs.Entry, error) {
 	var list []rbcs.Entry
+	if !q.To.IsZero() {
+		settled, err := s.settle(ctx, q.To)
+		if err != nil {
+			return nil, err
+		}
+		q.To = settled
+	}
 	err := s.withRead(ctx, func(c *conn) error {
 		a, err := c.account(q.Account) // what it names never changes: no snapshot is needed
 		if err != nil {

@@ -30,6 +30,7 @@ type writer struct {
 	*conn
 	instance     int64 // the key of instanceName
 	instanceName string
+	floor        int64 // a read has been told that no later commit is before it
 }
 
 func newWriter(uri, instance string) (*writer, error) {
@@ -115,10 +116,45 @@ func (s *Store) clock() time.Time {
 }
 
 // stamp returns the time of a commit. REQUIRES: the caller has the writer.
-func (s *Store) stamp() time.Time {
-	now := s.clock()
-	s.last.Store(micros(now))
-	return now
+func (s *Store) stamp(w *writer) time.Time {
+	now := max(micros(s.clock()), w.floor)
+	s.last.Store(now)
+	return timeOf(now)
+}
+
+// settle makes sure that what was committed before limit stays as it is, and
+// returns limit, or the clock's time where that is earlier. A commit has its time
+// before readers see it: settle waits for the one on its way, and no later one
+// falls before limit. A file that was opened for reading only has no writer to wait for.
+func (s *Store) settle(ctx context.Context, limit time.Time) (time.Time, error) {
+	if !s.writable || microsUp(limit) <= s.last.Load() { // what is on its way, and all to come, is not before last
+		return limit, nil
+	}
+	w, err := s.take(ctx)
+	if err != nil {
+		return limit, err
+	}
+	defer func() { s.writer <- w }()
+	if end := s.clock().Add(time.Microsecond); end.Before(limit) { // the clock's own microsecond has passed with it
+		limit = end
+	}
+	w.floor = max(w.floor, microsUp(limit))
+	return limit, nil
+}
+
+// take waits for the writer; who has it gives it back to s.writer.
+func (s *Store) take(ctx context.Context) (*writer, error) {
+	if err := s.usable(ctx); err != nil {
+		return nil, err
+	}
+	select {
+	case w := <-s.writer:
+		return w, nil
+	case <-s.closed:
+		return nil, s.usable(ctx)
+	case <-ctx.Done():
+		return nil, ended(ctx)
+	}
 }
 
 // withWrite runs f in the one transaction that writes, and commits it. Once f
@@ -131,13 +167,9 @@ func (s *Store) withWrite(ctx context.Context, f func(w *writer, now time.Time) 
 	if !s.writable {
 		return failure(rbcs.Internal, nil, "the database file was opened for reading only")
 	}
-	var w *writer
-	select {
-	case w = <-s.writer:
-	case <-s.closed:
-		return s.usable(ctx)
-	case <-ctx.Done():
-		return ended(ctx)
+	w, err := s.take(ctx)
+	if err != nil {
+		return err
 	}
 	defer func() { s.writer <- w }()
 	if w.inTransaction() { // an earlier rollback failed
@@ -148,8 +180,7 @@ func (s *Store) withWrite(ctx context.Context, f func(w *writer, now time.Time) 
 	if err := w.exec("BEGIN IMMEDIATE"); err != nil {
 		return err
 	}
-	err := f(w, s.stamp())
-	if err == nil {
+	if err = f(w, s.stamp(w)); err == nil {
 		if err = w.exec("COMMIT"); err == nil {
 			return nil
 		}
