@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
 
 	"github.com/jackc/pgx/v5"
@@ -27,6 +28,19 @@ select $1, $2, unnest($3::bigint[]), unnest($4::timestamptz[]), unnest($5::numer
 
 const accountsByNumberSQL = "select " + accountColumnsSQL + " from accounts where number = any($1)"
 
+// What was asked for at the creation is an account's first change. It is looked
+// up for each by itself, so that its later changes are not read.
+const creationsSQL = `
+select a.number, c.new_overdraft, coalesce(c.new_metadata, '') from accounts a, lateral (
+	select new_overdraft, new_metadata from account_changes where account_key = a.key order by key limit 1
+) as c where a.number = any($1)`
+
+// creation is what may differ between two requests for an account, and change later.
+type creation struct {
+	overdraft rbcs.Overdraft
+	metadata  string
+}
+
 // CreateAccounts implements [rbcs.Store].
 func (s *Store) CreateAccounts(ctx context.Context, accounts []rbcs.NewAccount) ([]rbcs.AccountResult, error) {
 	if len(accounts) == 0 {
@@ -41,6 +55,7 @@ func (s *Store) CreateAccounts(ctx context.Context, accounts []rbcs.NewAccount) 
 	distinct, numbers := firstOfEach(accounts)
 	created := make(map[string]bool, len(accounts))
 	stored := make(map[string]keyedAccount, len(accounts))
+	existing := make(map[string]creation)
 	b := tx.open(ctx)
 	b.Queue(createSQL, newAccountColumns(distinct)...).Query(func(rows pgx.Rows) error {
 		var number string
@@ -56,6 +71,15 @@ func (s *Store) CreateAccounts(ctx context.Context, accounts []rbcs.NewAccount) 
 			return nil
 		})
 	})
+	b.Queue(creationsSQL, numbers).Query(func(rows pgx.Rows) error { // those of this commit come later
+		var number string
+		var c creation
+		_, err := pgx.ForEachRow(rows, []any{&number, &c.overdraft, &c.metadata}, func() error {
+			existing[number] = c
+			return nil
+		})
+		return err
+	})
 	if err := tx.send(ctx, b); err != nil {
 		return nil, failure(err)
 	}
@@ -67,7 +91,12 @@ func (s *Store) CreateAccounts(ctx context.Context, accounts []rbcs.NewAccount) 
 	if err != nil {
 		return nil, err
 	}
-	return accountResults(accounts, stored, created), nil
+	for _, a := range distinct {
+		if created[a.Number] {
+			existing[a.Number] = creation{a.Overdraft, a.Metadata}
+		}
+	}
+	return accountResults(accounts, stored, existing, created), nil
 }
 
 // recordCreation records who created the accounts, and commits.
@@ -93,41 +122,38 @@ func (tx *transaction) recordCreation(ctx context.Context, accounts []*rbcs.NewA
 	return tx.commit(ctx)
 }
 
-// accountResults compares what was asked for with what is stored now.
-func accountResults(asked []rbcs.NewAccount, stored map[string]keyedAccount, created map[string]bool) []rbcs.AccountResult {
+// accountResults compares what is asked for with what was asked for at the
+// creation: who repeats that gets the account, whatever has become of it.
+func accountResults(asked []rbcs.NewAccount, stored map[string]keyedAccount, existing map[string]creation, created map[string]bool) []rbcs.AccountResult {
 	results := make([]rbcs.AccountResult, len(asked))
 	for i := range asked {
 		a, r := &asked[i], &results[i]
 		r.Account = stored[a.Number].Account
 		r.Created = created[a.Number]
 		delete(created, a.Number) // a number that stands twice is created once
-		if fields := differences(a, &r.Account); fields != nil {
+		if fields := differences(a, r.Account.Currency, existing[a.Number]); fields != nil {
 			r.Account, r.Err = rbcs.Account{}, &rbcs.Error{
-				Code: rbcs.AccountConflict, Message: "the account " + a.Number + " exists with other content", Fields: fields,
+				Code: rbcs.AccountConflict, Message: "the account " + a.Number + " was created with other content", Fields: fields,
 			}
 		}
 	}
 	return results
 }
 
-// differences returns the fields in which an account differs from what is asked for.
-func differences(asked *rbcs.NewAccount, stored *rbcs.Account) (fields []rbcs.FieldError) {
-	differ := func(pointer string, same bool, is string) {
+// differences returns the fields in which an account was created otherwise than is asked for.
+func differences(asked *rbcs.NewAccount, currency rbcs.Currency, first creation) (fields []rbcs.FieldError) {
+	differ := func(pointer string, same bool, was string) {
 		if !same {
-			fields = append(fields, rbcs.FieldError{Pointer: pointer, Message: "stored as " + is})
+			fields = append(fields, rbcs.FieldError{Pointer: pointer, Message: "created as " + was})
 		}
 	}
 	overdraft := "\"unlimited\""
-	if !stored.Overdraft.Unlimited {
-		overdraft = `"` + stored.Overdraft.Limit.Format(stored.Currency.Decimals) + `"`
+	if !first.overdraft.Unlimited {
+		overdraft = `"` + first.overdraft.Limit.Format(currency.Decimals) + `"`
 	}
-	metadata := stored.Metadata
-	if metadata == "" {
-		metadata = "absent"
-	}
-	differ("/currency", asked.Currency == stored.Currency, `"`+stored.Currency.Code+`"`)
-	differ("/overdraft", asked.Overdraft == stored.Overdraft, overdraft)
-	differ("/metadata", asked.Metadata == stored.Metadata, metadata)
+	differ("/currency", asked.Currency == currency, `"`+currency.Code+`"`)
+	differ("/overdraft", asked.Overdraft == first.overdraft, overdraft)
+	differ("/metadata", asked.Metadata == first.metadata, cmp.Or(first.metadata, "absent"))
 	return fields
 }
 

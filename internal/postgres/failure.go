@@ -53,12 +53,12 @@ func setUpFailure(what string, err error) *rbcs.Error {
 }
 
 // commitFailure makes an [rbcs.Error] of an error in answer to COMMIT. Only
-// class 40 is the server's word that it rolled back. Anything else, FATAL
-// errors and a lost connection above all, may have come after the commit was
-// on disk.
+// class 40 is the server's word that it rolled back, but for 40003, which is
+// its word that it does not know. Anything else, FATAL errors and a lost
+// connection above all, may have come after the commit was on disk.
 func commitFailure(err error) *rbcs.Error {
 	var pg *pgconn.PgError
-	if errors.As(err, &pg) && strings.HasPrefix(pg.Code, "40") {
+	if errors.As(err, &pg) && strings.HasPrefix(pg.Code, "40") && pg.Code != "40003" {
 		return failure(err)
 	}
 	return &rbcs.Error{Code: rbcs.OutcomeUnknown, Message: "the answer to COMMIT was lost: submit the same IDs again", Err: err}

@@ -321,6 +321,7 @@ func TestFailures(t *testing.T) {
 		before, commit rbcs.Code
 	}{
 		{pg("40001"), unavailable, unavailable},
+		{pg("40003"), unavailable, unknown},
 		{pg("40P01"), unavailable, unavailable},
 		{pg("55P03"), unavailable, unknown},
 		{pg("57014"), unavailable, unknown},

@@ -95,9 +95,9 @@ from (select pg_snapshot_xmin(pg_current_snapshot()) as oldest) as running`
 const logAttempts = 3
 
 // Log implements [rbcs.Store]. It returns at once what is settled now; a call
-// soon after may return more. Right after the start, and after a promotion, it is
-// [rbcs.Unavailable] until the transactions that were running then have ended:
-// the end of the log is not known before. A transaction that was left open anywhere on the
+// soon after may return more. Only the first calls after the start, and after a
+// promotion, wait until the transactions that were running then have ended: the
+// end of the log is not known before. After a second they are [rbcs.Unavailable]. A transaction that was left open anywhere on the
 // server holds the log up: see [Store.LogLag].
 func (s *Store) Log(ctx context.Context, after int64, limit int) (rbcs.LogPage, error) {
 	for range logAttempts {
@@ -124,8 +124,32 @@ func (s *Store) Log(ctx context.Context, after int64, limit int) (rbcs.LogPage, 
 	return rbcs.LogPage{}, rbcs.Errorf(rbcs.Unavailable, "the database was promoted %d times in a moment", logAttempts)
 }
 
-// settled looks up to where the log is settled.
+// The wait for something to be known as settled.
+const (
+	firstWait = time.Second
+	firstLook = 10 * time.Millisecond // between two looks
+)
+
+// settled returns up to where the log is settled, once something is known to be.
 func (s *Store) settled(ctx context.Context) (sequence, timeline int64, err error) {
+	for start := time.Now(); ; {
+		sequence, timeline, known, err := s.look(ctx)
+		switch {
+		case err != nil || known:
+			return sequence, timeline, err
+		case time.Since(start) >= firstWait:
+			return 0, 0, rbcs.Errorf(rbcs.Unavailable, "the log is not settled yet: transactions that ran when it was first read, or were left open, have not ended; try again shortly")
+		}
+		select {
+		case <-ctx.Done():
+			return 0, 0, failure(ctx.Err())
+		case <-time.After(firstLook):
+		}
+	}
+}
+
+// look looks once up to where the log is settled, and whether that is known yet.
+func (s *Store) look(ctx context.Context) (sequence, timeline int64, known bool, err error) {
 	var oldest int64
 	var name string
 	m := mark{at: time.Now()}
@@ -134,16 +158,13 @@ func (s *Store) settled(ctx context.Context) (sequence, timeline int64, err erro
 	b.Queue(lastSequenceSQL).Query(one(&m.sequence))
 	b.Queue(runningSQL).Query(one(&oldest, &m.next, &name))
 	if err := s.sendRead(ctx, b); err != nil {
-		return 0, 0, err
+		return 0, 0, false, err
 	}
 	if timeline, err = parseTimeline(name); err != nil {
-		return 0, 0, err
+		return 0, 0, false, err
 	}
-	sequence, known := s.frontier.advance(timeline, m, oldest)
-	if !known {
-		err = rbcs.Errorf(rbcs.Unavailable, "the log is not settled yet: transactions that ran when it was first read, or were left open, have not ended; try again shortly")
-	}
-	return sequence, timeline, err
+	sequence, known = s.frontier.advance(timeline, m, oldest)
+	return sequence, timeline, known, nil
 }
 
 // logPage reads what is in the log, and on which timeline.

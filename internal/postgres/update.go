@@ -42,6 +42,9 @@ func (s *Store) UpdateAccount(ctx context.Context, number string, change rbcs.Ac
 	if err != nil {
 		return rbcs.Account{}, err
 	}
+	if is == was.Account { // nothing to record
+		return is, tx.confirm(ctx)
+	}
 	if is.UpdatedAt = was.UpdatedAt; now.After(is.UpdatedAt) {
 		is.UpdatedAt = now // it never runs backward, and neither does committed_at, which follows it
 	}

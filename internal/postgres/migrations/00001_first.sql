@@ -20,7 +20,7 @@ create table accounts (
     decimals   smallint not null,
     number     text collate "C" not null unique,
     currency   text collate "C" not null,
-    status     text collate "C" not null default 'open' check (status in ('open', 'frozen', 'closed')),
+    status     text collate "C" not null default 'open' check (status in ('open', 'frozen', 'frozen_outgoing', 'closed')),
     overdraft  numeric(38,0) check (overdraft >= 0), -- NULL: unlimited
     balance    numeric(38,0) not null default 0,
     held       numeric(38,0) not null default 0,
