@@ -12,6 +12,7 @@ import (
 // Bounds of what a client may write.
 const (
 	MaxIDBytes          = 128
+	MaxRecordedIDBytes  = MaxIDBytes + len(ReservedPrefix+"expiry.") // of an ID that the service made of a client's
 	MaxNumberBytes      = 64
 	MaxDescriptionBytes = 1024
 )
@@ -142,14 +143,24 @@ var numberChars = func() (table [256]bool) {
 }()
 
 // ValidateID checks a transaction ID that a client chose: 1–128 printable ASCII
-// characters. IDs that the service gives ([ReservedPrefix]) may be longer, since
-// they contain a client's: what looks a recorded one up must not refuse them.
-func ValidateID(id string) error {
+// characters.
+func ValidateID(id string) error { return validateID(id, MaxIDBytes) }
+
+// ValidateRecordedID checks an ID that is looked up. It may be one that the
+// service gave, which contains a client's and is longer.
+func ValidateRecordedID(id string) error {
+	if strings.HasPrefix(id, ReservedPrefix) {
+		return validateID(id, MaxRecordedIDBytes)
+	}
+	return ValidateID(id)
+}
+
+func validateID(id string, limit int) error {
 	switch {
 	case id == "":
 		return errors.New("the ID is missing")
-	case len(id) > MaxIDBytes:
-		return fmt.Errorf("the ID has %d characters; at most %d are allowed", len(id), MaxIDBytes)
+	case len(id) > limit:
+		return fmt.Errorf("the ID has %d characters; at most %d are allowed", len(id), limit)
 	}
 	for i := range len(id) {
 		if id[i] < ' ' || id[i] > '~' {
@@ -243,9 +254,19 @@ func (t *Transaction) Conflicts(recorded *Result) []FieldError {
 	return faults
 }
 
+// maxQuoted bounds what is quoted of a recorded value, in bytes: every item of a
+// batch may conflict, and metadata may be long.
+const maxQuoted = 200
+
 func quote(s string) string {
 	if s == "" {
 		return "absent"
+	}
+	if end := maxQuoted; len(s) > end {
+		for !utf8.RuneStart(s[end]) {
+			end--
+		}
+		s = s[:end] + "…"
 	}
 	return `"` + s + `"`
 }

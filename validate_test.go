@@ -218,3 +218,37 @@ func TestConflictsNamesEveryFieldInOrder(t *testing.T) {
 		t.Errorf("a currency that was not recorded, and an expiry that was: %v", got)
 	}
 }
+
+// TestConflictsQuoteLittle: a batch's answer stays small whatever is recorded.
+func TestConflictsQuoteLittle(t *testing.T) {
+	was := validTransaction(t)
+	was.Description, was.Metadata = "x"+strings.Repeat("é", 300), `{"k":"`+strings.Repeat("v", 16_000)+`"}`
+	again := validTransaction(t)
+	faults := again.Conflicts(&rbcs.Result{Transaction: was})
+	want := []rbcs.FieldError{
+		{Pointer: "/description", Message: `recorded as "x` + strings.Repeat("é", 99) + `…"`}, // no half of a character
+		{Pointer: "/metadata", Message: `recorded as "{"k":"` + strings.Repeat("v", 194) + `…"`},
+	}
+	if !slices.Equal(faults, want) {
+		t.Errorf("got %q", faults)
+	}
+}
+
+func TestValidateRecordedID(t *testing.T) {
+	longest := strings.Repeat("x", rbcs.MaxIDBytes)
+	for id, want := range map[string]string{
+		longest: "", rbcs.ReservedPrefix + "expiry." + longest: "", "rbcs.1": "",
+		longest + "x": "the ID has 129 characters; at most 128 are allowed",
+		rbcs.ReservedPrefix + "expiry." + longest + "x": "the ID has 141 characters; at most 140 are allowed",
+		"":          "the ID is missing",
+		"rbcs.\x00": "an ID consists of printable ASCII characters",
+	} {
+		got := ""
+		if err := rbcs.ValidateRecordedID(id); err != nil {
+			got = err.Error()
+		}
+		if got != want {
+			t.Errorf("%q: %q, want %q", id, got, want)
+		}
+	}
+}

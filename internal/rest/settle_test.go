@@ -123,6 +123,26 @@ func TestReleaseAndExpiry(t *testing.T) {
 	}
 }
 
+// TestExpiryOfALongID: what settled_by names can be read, though it is longer than a client's ID.
+func TestExpiryOfALongID(t *testing.T) {
+	c := newService(t)
+	c.account("a", `,"overdraft":"100"`)
+	c.account("b", "")
+	id := strings.Repeat("h", rbcs.MaxIDBytes)
+	c.want(201, "POST", postPath, postPath, hold(id, "a", "b", "5", `"expires_at":"2001-01-01T00:00:00Z",`))
+	long := rbcs.ReservedPrefix + "expiry." + id
+	expiry := &rbcs.Transaction{ID: long, Type: rbcs.Expiry, Original: id, Source: "a", Destination: "b"}
+	if results, err := c.engine.Submit(t.Context(), []*rbcs.Transaction{expiry}); err != nil || results[0].Status != rbcs.Posted {
+		t.Fatal(results, err)
+	}
+	wantMembers(t, c.current(id), map[string]string{"status": "expired", "settled_by": long})
+	wantMembers(t, c.current(long), map[string]string{"type": "expiry", "original": id})
+	if got := c.pages(postPath, postPath+"?id="+long, "transactions", "id"); got != long {
+		t.Errorf("by ?id= there is %q", got)
+	}
+	c.want(400, "POST", postPath, postPath, transfer(long, "a", "b", "1"))
+}
+
 func TestReversals(t *testing.T) {
 	c := newService(t)
 	c.account("a", `,"overdraft":"100"`)

@@ -230,13 +230,13 @@ func (s *server) appendResults(dst []byte, b *batch, results []rbcs.Result, betw
 }
 
 type getTransactionInput struct {
-	ID string `path:"id" maxLength:"128" doc:"The transaction's ID."`
+	ID string `path:"id" maxLength:"140" doc:"The transaction's ID."`
 }
 
 type transactionOutput struct{ Body transactionView }
 
 func (s *server) getTransaction(ctx context.Context, in *getTransactionInput) (*transactionOutput, error) {
-	if err := rbcs.ValidateID(in.ID); err != nil {
+	if err := rbcs.ValidateRecordedID(in.ID); err != nil {
 		return nil, s.refuse(ctx, invalid("/id", "%s", err))
 	}
 	record, err := s.Store.Transaction(ctx, in.ID)
@@ -247,7 +247,7 @@ func (s *server) getTransaction(ctx context.Context, in *getTransactionInput) (*
 }
 
 type listTransactionsInput struct {
-	ID      string `query:"id" maxLength:"128" doc:"Only this transaction; for IDs that cannot stand in a path, such as a dot."`
+	ID      string `query:"id" maxLength:"140" doc:"Only this transaction; for IDs that cannot stand in a path, such as a dot."`
 	Account string `query:"account" doc:"Either side is this account."`
 	Status  string `query:"status" enum:"posted,held,rejected,captured,released,expired,reversed" doc:"What they are now."`
 	From    string `query:"from" doc:"Committed at this time or later. RFC 3339 with its zone."`
@@ -261,7 +261,7 @@ func (s *server) listTransactions(ctx context.Context, in *listTransactionsInput
 	var faults faults
 	q := rbcs.TransactionQuery{Account: in.Account, Status: rbcs.Status(in.Status), Limit: in.Limit + 1}
 	if in.ID != "" {
-		faults.check("/id", rbcs.ValidateID(in.ID))
+		faults.check("/id", rbcs.ValidateRecordedID(in.ID))
 	}
 	if in.Account != "" {
 		faults.check("/account", rbcs.ValidateNumber(in.Account))
