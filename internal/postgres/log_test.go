@@ -105,6 +105,7 @@ func TestEverySequenceHasANumber(t *testing.T) {
 	dsn := migrated(t)
 	s := openStore(t, dsn)
 	conn := connect(t, dsn)
+	pageOf(t, s, 0)
 	execute(t, conn, "begin")
 	execute(t, conn, "select nextval('transactions_sequence')") // PostgreSQL logs, and numbers, one in 32 of these
 	execute(t, conn, "commit")
