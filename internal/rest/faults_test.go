@@ -44,7 +44,19 @@ func TestStatusTable(t *testing.T) {
 		}
 		fails := newHandler(t, &fakeStore{err: e}, &fakeEngine{err: e})
 		check("single", call(fails, "POST", "/v1/transactions", validTx))
-		check("batch", call(fails, "POST", "/v1/transactions/batch", `{"transactions":[`+validTx+`]}`))
+		batch := `{"transactions":[` + validTx + `,{"id":"bad"}]}`
+		check("dry run", call(fails, "POST", "/v1/transactions/batch?dry_run=true", batch))
+		w := call(fails, "POST", "/v1/transactions/batch", batch)
+		if code == rbcs.OutcomeUnknown || code == rbcs.Unavailable || code == rbcs.Internal { // what is malformed is told also then
+			items := object(t, w.Body.Bytes())["results"].([]any)
+			wantMembers(t, items[0].(map[string]any), map[string]string{"status": "error", "code": string(code), "id": "t1", "retryable": "true"})
+			wantMembers(t, items[1].(map[string]any), map[string]string{"status": "error", "code": "invalid_request", "id": "bad", "retryable": "false"})
+			if w.Code != 200 || len(items) != 2 || strings.Contains(w.Body.String(), "secret") {
+				t.Errorf("%s of a whole batch: %d %s", code, w.Code, w.Body)
+			}
+		} else {
+			check("batch", w)
+		}
 		check("read", call(fails, "GET", "/v1/accounts/a", ""))
 		check("account", call(fails, "POST", "/v1/accounts", `{"number":"a","currency":"USD"}`))
 
@@ -52,7 +64,7 @@ func TestStatusTable(t *testing.T) {
 			return rbcs.Result{Transaction: *t, Err: e}
 		}})
 		check("result", call(inside, "POST", "/v1/transactions", validTx))
-		w := call(inside, "POST", "/v1/transactions/batch", `{"transactions":[`+validTx+`]}`)
+		w = call(inside, "POST", "/v1/transactions/batch", `{"transactions":[`+validTx+`]}`)
 		item := object(t, w.Body.Bytes())["results"].([]any)[0].(map[string]any)
 		if w.Code != 200 || item["code"] != string(code) || item["retryable"] != e.Retryable() || item["id"] != "t1" {
 			t.Errorf("%s in a batch: %s", code, w.Body)

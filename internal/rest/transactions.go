@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -139,9 +140,13 @@ func (s *server) postBatch(w http.ResponseWriter, r *http.Request) {
 	var results []rbcs.Result
 	if len(b.valid) > 0 {
 		if results, err = s.decide(r, b.valid, b.dry); err != nil {
-			s.countRefused(err, len(b.valid))
-			s.fail(w, r, err)
-			return
+			if b.dry || !toldByItem(err) {
+				s.countRefused(err, len(b.valid))
+				s.fail(w, r, err)
+				return
+			}
+			s.logFailure(r.Context(), problemOf(err), r.Method+" "+r.URL.Path)
+			results = slices.Repeat([]rbcs.Result{{Err: asError(err)}}, len(b.valid))
 		}
 	}
 	out := newBuffer()
@@ -161,6 +166,17 @@ func (s *server) postBatch(w http.ResponseWriter, r *http.Request) {
 		out.b = append(out.b, `]}`...)
 	}
 	send(w, http.StatusOK, contentType, out.b)
+}
+
+// toldByItem reports whether a batch that failed as a whole is answered item by
+// item: so that a client learns which of them can never succeed, and submits the
+// others again. An overload is not: nothing was looked at, and all of it comes again.
+func toldByItem(err error) bool {
+	switch asError(err).Code {
+	case rbcs.OutcomeUnknown, rbcs.Unavailable, rbcs.Internal:
+		return true
+	}
+	return false
 }
 
 func (s *server) decodeBatch(w http.ResponseWriter, r *http.Request) (*batch, string, error) {
