@@ -193,7 +193,7 @@ type listAccountsInput struct {
 	Number   string `query:"number" maxLength:"64" doc:"Only this account; for numbers that cannot stand in a path, such as a dot."`
 	Prefix   string `query:"prefix" doc:"Numbers that begin with this." example:"acme:"`
 	Currency string `query:"currency" doc:"A currency's code."`
-	Status   string `query:"status" enum:"open,frozen,closed" doc:"The accounts' status."`
+	Status   string `query:"status" enum:"open,frozen,frozen_outgoing,closed" doc:"The accounts' status."`
 	Page
 }
 

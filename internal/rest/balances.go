@@ -60,6 +60,9 @@ func (s *server) balance(ctx context.Context, number string, at, now time.Time) 
 		return s.Store.BalanceAt(ctx, number, at)
 	}
 	a, err := s.Store.Account(ctx, number)
+	if a.UpdatedAt.After(now) { // on the database's clock: the answer is never dated before a change that it includes
+		now = a.UpdatedAt
+	}
 	return rbcs.Balance{
 		Number: a.Number, Currency: a.Currency, Balance: a.Balance, Held: a.Held, Version: a.Version, AsOf: now,
 	}, err

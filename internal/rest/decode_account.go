@@ -122,10 +122,10 @@ func (d *decoder) accountChange() (rbcs.AccountChange, error) {
 			case "status":
 				s, err := d.word("/status")
 				switch status := rbcs.AccountStatus(s); status {
-				case rbcs.Open, rbcs.Frozen, rbcs.Closed:
+				case rbcs.Open, rbcs.Frozen, rbcs.FrozenOutgoing, rbcs.Closed:
 					change.Status = &status
 				default:
-					d.fault("/status", "a status is open, frozen or closed")
+					d.fault("/status", "a status is open, frozen, frozen_outgoing or closed")
 				}
 				return err
 			case "overdraft":

@@ -14,7 +14,7 @@ type NewAccount struct {
 
 // AccountChange describes what a PATCH may change. What is left out stays.
 type AccountChange struct {
-	Status    string   `json:"status,omitempty" enum:"open,frozen,closed" doc:"Closing needs a zero balance and no holds."`
+	Status    string   `json:"status,omitempty" enum:"open,frozen,frozen_outgoing,closed" doc:"Closing needs a zero balance and no holds."`
 	Overdraft string   `json:"overdraft,omitempty" doc:"An amount, or unlimited."`
 	Metadata  Metadata `json:"metadata,omitempty" doc:"Replaces all of it."`
 }
@@ -58,7 +58,7 @@ func postAccountsOperation() postOperation {
 func patchAccountOperation() postOperation {
 	return postOperation{
 		id: "change-account", method: http.MethodPatch, path: pathOfAccount, summary: "Change an account",
-		description: "A frozen account neither sends nor receives, but holds on it can be released. A closed one is the " +
+		description: "A frozen account neither sends nor receives, one that is frozen_outgoing receives only; holds on both can be released. A closed one is the " +
 			"same, and had nothing when it was closed. Either can be opened again. A smaller overdraft stands at once: nothing lowers available below it any more.",
 		bodies:  jsonBody[AccountChange](),
 		answers: map[int]answer{200: {description: "The account as it is now", contents: jsonBody[Account]()}},

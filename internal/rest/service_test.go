@@ -124,6 +124,10 @@ func TestAccounts(t *testing.T) {
 	if got := c.pages(path, "/v1/accounts?status=frozen&currency=USD", "accounts", "number"); got != "acme:a" {
 		t.Errorf("frozen accounts %s", got)
 	}
+	c.want(200, "PATCH", one, "/v1/accounts/acme:a", `{"status":"frozen_outgoing"}`)
+	if got := c.pages(path, "/v1/accounts?status=frozen_outgoing", "accounts", "number"); got != "acme:a" {
+		t.Errorf("accounts that nothing leaves: %s", got)
+	}
 }
 
 // pages follows a list to its end and returns one member of each item.

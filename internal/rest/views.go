@@ -33,7 +33,7 @@ func (Metadata) Schema(huma.Registry) *huma.Schema {
 type Account struct {
 	Number    string   `json:"number" example:"acme:users:42"`
 	Currency  string   `json:"currency" example:"USD"`
-	Status    string   `json:"status" enum:"open,frozen,closed"`
+	Status    string   `json:"status" enum:"open,frozen,frozen_outgoing,closed"`
 	Overdraft string   `json:"overdraft" doc:"How far below zero available may go: an amount, or unlimited." example:"0.00"`
 	Balance   string   `json:"balance" doc:"received − sent" example:"12.34"`
 	Available string   `json:"available" doc:"balance − held" example:"12.34"`
