@@ -76,7 +76,7 @@ func openNamed(ctx context.Context, name StoreName, o storeOptions) (rbcs.Store,
 	}
 	opts := postgres.Options{Instance: o.instance, Logger: o.logger}
 	if !strings.Contains(string(name), "pool_max_conns") {
-		opts.MaxConns = int32(o.inFlight) + readConns
+		opts.MaxConns = 2 * int32(max(o.inFlight, readConns)) // reads take at most half of them
 	}
 	return postgres.Open(ctx, string(name), opts)
 }
