@@ -35,7 +35,7 @@
 //  3. COMMIT, by itself
 //
 // The locks do not order two commits of the same ID on other accounts. The
-// second one then inserts fewer rows than it sent, is rolled back, and runs
+// second one then fails on the unique index, is rolled back, and runs
 // again: it finds the ID recorded.
 //
 // Two settlements of one hold name the same accounts: the locks order them, and

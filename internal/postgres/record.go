@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"strings"
 
@@ -31,12 +32,11 @@ const (
 
 // A batch of plain transfers does not pay for what only other transactions have.
 const (
-	insertSQL        = "insert into transactions (" + insertedColumns + ") select " + insertedValues + " on conflict (id, attempt) do nothing"
+	insertSQL        = "insert into transactions (" + insertedColumns + ") select " + insertedValues
 	insertFurtherSQL = "insert into transactions (" + insertedColumns + `,
 	expires_at, original_id, original_sequence, outcome, remainder, settled_by, group_id, group_position, group_size)
 select ` + insertedValues + `, unnest($29::timestamptz[]), unnest($30::text[]), unnest($31::bigint[]), unnest($32::text[]),
-	unnest($33::numeric[]), unnest($34::text[]), unnest($35::text[]), unnest($36::smallint[]), unnest($37::smallint[])
-on conflict (id, attempt) do nothing`
+	unnest($33::numeric[]), unnest($34::text[]), unnest($35::text[]), unnest($36::smallint[]), unnest($37::smallint[])`
 )
 
 const updateSQL = `
@@ -69,18 +69,28 @@ func (tx *transaction) record(ctx context.Context, w *writes) (overtaken bool, e
 		b.Queue(closeHoldsSQL, w.settled).Exec(keep(&deleted))
 	}
 	b.Queue(tx.store.settings.commit)
-	if err := tx.send(ctx, b); err != nil {
-		return false, failure(err)
-	}
+	err = tx.send(ctx, b)
 	switch {
-	case inserted.RowsAffected() < int64(len(w.decisions)):
+	case idTaken(err):
 		return true, nil
+	case err != nil:
+		return false, failure(err)
+	case inserted.RowsAffected() != int64(len(w.decisions)):
+		return false, rbcs.Errorf(rbcs.Internal, "%d of %d decisions were written", inserted.RowsAffected(), len(w.decisions))
 	case updated.RowsAffected() != int64(changed):
 		return false, rbcs.Errorf(rbcs.Internal, "%d of %d locked accounts were written", updated.RowsAffected(), changed)
 	case deleted.RowsAffected() != int64(len(w.settled)):
 		return false, rbcs.Errorf(rbcs.Internal, "%d of %d holds that were settled were open", deleted.RowsAffected(), len(w.settled))
 	}
 	return false, nil
+}
+
+// idTaken reports whether an ID of the batch was committed since they were looked
+// up. An INSERT that fails then costs less, for all batches in which it does not
+// happen, than ON CONFLICT DO NOTHING.
+func idTaken(err error) bool {
+	var pg *pgconn.PgError
+	return errors.As(err, &pg) && pg.Code == "23505" && pg.ConstraintName == "transactions_id"
 }
 
 func keep(to *pgconn.CommandTag) func(pgconn.CommandTag) error {
