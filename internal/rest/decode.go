@@ -175,6 +175,25 @@ func (d *decoder) document(doc []byte, read func() error) error {
 	return brokenJSON(doc, err)
 }
 
+// change reads the body of a PATCH: an object with at least one of the names.
+func (d *decoder) change(names []string, read func(name int) error) error {
+	err := d.document(d.body, func() error {
+		seen, err := d.object("a change", names, read)
+		if err == nil && seen == 0 && len(d.faults) == 0 {
+			last := len(names) - 1
+			d.fault("", "the change is empty; write "+strings.Join(names[:last], ", ")+" or "+names[last])
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	if err := d.invalid(0, "the change is invalid"); err != nil {
+		return err
+	}
+	return nil
+}
+
 // brokenJSON says where the JSON is broken, in the words of encoding/json.
 func brokenJSON(doc []byte, err error) *rbcs.Error {
 	var whole json.RawMessage

@@ -116,37 +116,25 @@ var changeMembers = []string{"status", "overdraft", "metadata"}
 // accountChange reads the body of a PATCH.
 func (d *decoder) accountChange() (rbcs.AccountChange, error) {
 	var change rbcs.AccountChange
-	err := d.document(d.body, func() error {
-		seen, err := d.object("a change", changeMembers, func(name int) error {
-			switch changeMembers[name] {
-			case "status":
-				s, err := d.word("/status")
-				switch status := rbcs.AccountStatus(s); status {
-				case rbcs.Open, rbcs.Frozen, rbcs.FrozenOutgoing, rbcs.Closed:
-					change.Status = &status
-				default:
-					d.fault("/status", "a status is open, frozen, frozen_outgoing or closed")
-				}
-				return err
-			case "overdraft":
-				overdraft, err := d.overdraft()
-				change.Overdraft = &overdraft
-				return err
+	err := d.change(changeMembers, func(name int) error {
+		switch changeMembers[name] {
+		case "status":
+			s, err := d.word("/status")
+			switch status := rbcs.AccountStatus(s); status {
+			case rbcs.Open, rbcs.Frozen, rbcs.FrozenOutgoing, rbcs.Closed:
+				change.Status = &status
+			default:
+				d.fault("/status", "a status is open, frozen, frozen_outgoing or closed")
 			}
-			metadata, err := d.metadata()
-			change.Metadata = &metadata
 			return err
-		})
-		if err == nil && seen == 0 && len(d.faults) == 0 {
-			d.fault("", "the change is empty; write status, overdraft or metadata")
+		case "overdraft":
+			overdraft, err := d.overdraft()
+			change.Overdraft = &overdraft
+			return err
 		}
+		metadata, err := d.metadata()
+		change.Metadata = &metadata
 		return err
 	})
-	if err != nil {
-		return change, err
-	}
-	if err := d.invalid(0, "the change is invalid"); err != nil {
-		return change, err
-	}
-	return change, nil
+	return change, err
 }

@@ -222,34 +222,22 @@ var webhookChangeMembers = []string{"url", "paused", "cursor"}
 // webhookChange reads and checks the body of a PATCH.
 func (d *decoder) webhookChange(validate func(string) error) (rbcs.WebhookChange, error) {
 	var change rbcs.WebhookChange
-	err := d.document(d.body, func() error {
-		seen, err := d.object("a change", webhookChangeMembers, func(name int) error {
-			switch webhookChangeMembers[name] {
-			case "url":
-				url, err := d.url(validate)
-				change.URL = &url
-				return err
-			case "paused":
-				paused, err := d.boolean("/paused")
-				change.Paused = &paused
-				return err
-			}
-			cursor, err := d.integer("/cursor")
-			change.Cursor = &cursor
+	err := d.change(webhookChangeMembers, func(name int) error {
+		switch webhookChangeMembers[name] {
+		case "url":
+			url, err := d.url(validate)
+			change.URL = &url
 			return err
-		})
-		if err == nil && seen == 0 && len(d.faults) == 0 {
-			d.fault("", "the change is empty; write url, paused or cursor")
+		case "paused":
+			paused, err := d.boolean("/paused")
+			change.Paused = &paused
+			return err
 		}
+		cursor, err := d.integer("/cursor")
+		change.Cursor = &cursor
 		return err
 	})
-	if err != nil {
-		return change, err
-	}
-	if err := d.invalid(0, "the change is invalid"); err != nil {
-		return change, err
-	}
-	return change, nil
+	return change, err
 }
 
 // url reads the URL of a webhook. It is kept for long, so it is not a part of the body.
