@@ -11,6 +11,9 @@ import (
 // that one's accounts, a reversal the other way.
 func (m *model) decideSettlement(t *rbcs.Transaction, g *rbcs.Result) *rbcs.Result {
 	w, original := draft(t, g), m.decided[t.Original]
+	if g.Err != nil {
+		w.CommittedAt = time.Now() // the answer does not tell when it was decided
+	}
 	switch {
 	case t.Type == rbcs.Reversal && original == nil:
 		return failure(t, rbcs.NotFound)
@@ -39,9 +42,6 @@ func (m *model) decideSettlement(t *rbcs.Transaction, g *rbcs.Result) *rbcs.Resu
 	case t.Type == rbcs.Capture:
 		invalid = capture(w, original, source, destination)
 	default:
-		if g.Err != nil {
-			w.CommittedAt = time.Now() // the answer does not tell
-		}
 		invalid = release(w, original, source)
 	}
 	if invalid != "" {
