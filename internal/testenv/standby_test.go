@@ -1,0 +1,32 @@
+package testenv
+
+import "testing"
+
+func TestStandbyFollowsAndIsPromoted(t *testing.T) {
+	primary := PostgresServer(t)
+	execute(t, primary.URL, "create table before as select 1")
+	standby := primary.Standby(t, "work_mem=8MB")
+	execute(t, primary.URL, "alter system set synchronous_standby_names = '"+StandbyName+"'")
+	execute(t, primary.URL, "select pg_reload_conf()")
+	// Only a commit that waited for the standby's replay is certain to be seen.
+	execute(t, primary.URL, "set synchronous_commit = remote_apply; create table after as select 1")
+	if got := query(t, standby.URL, "select current_setting('work_mem') || count(*) from before, after"); got != "8MB1" {
+		t.Errorf("the standby answers %s", got)
+	}
+	if got := query(t, standby.URL, "select pg_is_in_recovery()::text"); got != "true" {
+		t.Errorf("in recovery: %s", got)
+	}
+	if err := primary.Crash(); err != nil {
+		t.Fatal(err)
+	}
+	if err := standby.Promote(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	execute(t, standby.URL, "create table promoted as select 1")
+	if err := standby.Promote(t.Context()); err == nil {
+		t.Error("a primary is promoted")
+	}
+	if _, err := NewStandby(t.Context(), primary); err == nil {
+		t.Error("a standby of a server that is gone starts")
+	}
+}
