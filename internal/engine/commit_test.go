@@ -63,7 +63,7 @@ func failNth(t *testing.T, kind fault, n, inFlight int) {
 	case kind.retried():
 		wanted = 11
 	}
-	if store.calls != wanted {
+	if inFlight == 1 && store.calls != wanted { // else the batches depend on what was in flight
 		t.Errorf("%v on call %d: %d calls of the store, want %d", kind, n, store.calls, wanted)
 	}
 }

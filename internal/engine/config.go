@@ -10,7 +10,7 @@ import (
 
 // Config bounds an engine. A zero field takes its default.
 type Config struct {
-	MaxBatch        int // transactions in one commit; 2,000
+	MaxBatch        int // transactions in one commit; 2,000. Twice as many where most of them share one account
 	MaxBatchBytes   int // and their size, but one transaction is always allowed; 4 MiB
 	MaxPending      int // admitted and unanswered transactions; 50,000. Beyond it: Overloaded
 	MaxPendingBytes int // and their size; 64 MiB

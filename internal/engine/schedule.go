@@ -3,6 +3,7 @@ package engine
 import (
 	"hash/maphash"
 	"math/bits"
+	"slices"
 
 	"rbcs"
 )
@@ -26,6 +27,11 @@ const (
 
 	// maxMarks bounds the marks' memory to 8 MiB, whatever the configuration.
 	maxMarks = 1 << 20
+
+	// hotFactor is how many times MaxBatch a batch may hold of which most have one
+	// account in common: what shares a hot account with it could not go beside it
+	// anyway, and each commit has its fixed cost. More gains little.
+	hotFactor = 2
 )
 
 // keyCount is what a transaction must have for itself: source, destination, ID,
@@ -79,8 +85,9 @@ type schedule struct {
 
 	// The walk: queue[head:cursor] is decided.
 	cursor       int
-	going, bytes int  // of those that go
-	full         bool // the next that could go would be too much for one batch
+	going, bytes int       // of those that go
+	full         bool      // the next that could go would be too much for one batch
+	hot          [2]hotKey // the source and the destination of the first that goes
 
 	walk  mark
 	marks []mark // by hash; nil where only one batch may be in flight: nothing can conflict then
@@ -151,12 +158,12 @@ func (s *schedule) startable() bool {
 			for i := range unit {
 				bytes += int(unit[i].size)
 			}
-			if s.going > 0 && (s.going+size > s.maxBatch || s.bytes+bytes > s.maxBytes) {
-				s.full = true
+			if s.full = !s.fits(unit, bytes); s.full {
 				break
 			}
 			s.going += size
 			s.bytes += bytes
+			s.countHot(unit)
 		}
 		for i := range unit {
 			unit[i].goes = goes
@@ -168,6 +175,49 @@ func (s *schedule) startable() bool {
 	}
 	return s.going > 0 && s.going*besideShare >= min(s.pending(), s.maxBatch)
 }
+
+// fits reports whether a unit still goes with the batch.
+func (s *schedule) fits(unit []entry, bytes int) bool {
+	within := func(times int) bool {
+		return s.going+len(unit) <= times*s.maxBatch && s.bytes+bytes <= times*s.maxBytes
+	}
+	if s.going == 0 || within(1) {
+		return true
+	}
+	if s.marks == nil || !within(hotFactor) {
+		return false
+	}
+	for _, hot := range s.hot {
+		// A full batch of which more than half has the key would keep this unit out until it ends.
+		if 2*hot.shared > s.maxBatch && slices.ContainsFunc(unit, func(e entry) bool { return e.accounts(hot.key) }) {
+			return true
+		}
+	}
+	return false
+}
+
+// hotKey is an account, and how many of those that go have it.
+type hotKey struct {
+	key    uint32
+	shared int
+}
+
+// countHot counts how many transactions share an account with the first that goes.
+func (s *schedule) countHot(unit []entry) {
+	if s.going == len(unit) {
+		s.hot = [2]hotKey{{key: unit[0].keys[0]}, {key: unit[0].keys[1]}}
+	}
+	for i := range unit {
+		for k := range s.hot {
+			if unit[i].accounts(s.hot[k].key) {
+				s.hot[k].shared++
+			}
+		}
+	}
+}
+
+// accounts reports whether a key is one of the entry's two accounts.
+func (e *entry) accounts(key uint32) bool { return e.keys[0] == key || e.keys[1] == key }
 
 // conflicts reports whether the walk must pass over a unit, and then keeps all of
 // its keys from those that come behind it.
@@ -222,7 +272,7 @@ func (s *schedule) take(batch []entry) []entry {
 	if s.head == len(s.queue) {
 		s.queue, s.head, s.cursor = s.queue[:0], 0, 0
 	}
-	s.going, s.bytes, s.full = 0, 0, false
+	s.restart()
 	return batch
 }
 
@@ -237,13 +287,17 @@ func (s *schedule) finish(batch []entry) {
 		}
 	}
 	s.walk++ // what the last walk marked is unmarked now
-	s.cursor, s.going, s.bytes, s.full = s.head, 0, 0, false
+	s.cursor = s.head
+	s.restart()
 }
+
+// restart begins a new choice of what goes.
+func (s *schedule) restart() { s.going, s.bytes, s.full = 0, 0, false }
 
 // drain empties the queue and returns what was in it.
 func (s *schedule) drain() []entry {
 	rest := s.queue[s.head:]
 	s.queue, s.head, s.cursor = nil, 0, 0
-	s.going, s.bytes, s.full = 0, 0, false
+	s.restart()
 	return rest
 }

@@ -72,7 +72,11 @@ func (m *naive) take() []entry {
 			rest = append(rest, unit...)
 			continue
 		}
-		if len(batch) > 0 && (len(batch)+len(unit) > m.maxBatch || bytes+size > m.maxBytes) {
+		room := 1
+		if m.joins(batch, unit) {
+			room = hotFactor
+		}
+		if len(batch) > 0 && (len(batch)+len(unit) > room*m.maxBatch || bytes+size > room*m.maxBytes) {
 			full = true
 			rest = append(rest, m.queue[i-len(unit):]...)
 			break
@@ -86,6 +90,22 @@ func (m *naive) take() []entry {
 	m.queue = rest
 	m.flying = append(m.flying, batch)
 	return batch
+}
+
+// joins reports whether a unit has an account of the batch's first transaction,
+// and more than half of a full batch has it too.
+func (m *naive) joins(batch, unit []entry) bool {
+	has := func(entries []entry, account uint32) (n int) {
+		for _, e := range entries {
+			if slices.Contains(e.keys[:2], account) {
+				n++
+			}
+		}
+		return n
+	}
+	return len(batch) > 0 && slices.ContainsFunc(batch[0].keys[:2], func(account uint32) bool {
+		return 2*has(batch, account) > m.maxBatch && has(unit, account) > 0
+	})
 }
 
 func TestScheduleAgreesWithNaiveWalk(t *testing.T) {
@@ -160,10 +180,10 @@ func TestHotAccountCostsNoLongWalks(t *testing.T) {
 		}
 	}
 	s.finish(first)
-	for want := int32(1); s.pending() > 0; want += maxBatch {
+	for want := int32(1); s.pending() > 0; want += hotFactor * maxBatch {
 		batch := s.take(nil)
-		if len(batch) != maxBatch || batch[0].index != want || s.cursor-s.head > walkBound*maxBatch {
-			t.Fatalf("took %v, want %d from %d on; %d walked", batchOf(batch), maxBatch, want, s.cursor-s.head)
+		if len(batch) != hotFactor*maxBatch || batch[0].index != want || s.cursor-s.head > walkBound*maxBatch {
+			t.Fatalf("took %v, want %d from %d on; %d walked", batchOf(batch), hotFactor*maxBatch, want, s.cursor-s.head)
 		}
 		s.finish(batch)
 	}
