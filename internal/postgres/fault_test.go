@@ -121,25 +121,16 @@ func TestDeadlineBeforeCommitIsDefinite(t *testing.T) {
 }
 
 func TestAnswerToCommitLost(t *testing.T) {
-	p, dsn := startProxy(t, migrated(t))
+	p, dsn := testenv.PostgresProxy(t, migrated(t))
 	s := openStore(t, dsn)
 	createAccounts(t, s, 2)
-	for name, lose := range map[string]func(client, server net.Conn, message []byte){
-		"committed": func(client, server net.Conn, message []byte) {
-			_, _ = server.Write(message)
-			// The server's answer finds no client.
-			_ = client.Close()
-		},
-		"not-committed": func(client, server net.Conn, _ []byte) {
-			_, _ = client.Close(), server.Close()
-		},
-	} {
-		p.onCommit.Store(&lose)
+	for name, lose := range map[string]testenv.CommitFault{"committed": testenv.LoseAnswer, "not-committed": testenv.LoseCommit} {
+		p.OnCommit.Store(&lose)
 		_, err := s.Commit(t.Context(), []*rbcs.Transaction{transfer(name)})
 		wantCode(t, err, rbcs.OutcomeUnknown)
 		commitOne(t, s, name) // a replay or not: both are right here
 	}
-	if n := p.cancels.Load(); n != 0 {
+	if n := p.Cancels.Load(); n != 0 {
 		t.Errorf("%d cancel requests were sent", n)
 	}
 	if b, err := s.Account(t.Context(), "a:1"); err != nil || b.Balance != rbcs.AmountOf(2) {
@@ -150,15 +141,15 @@ func TestAnswerToCommitLost(t *testing.T) {
 // TestCommitThatIsNotAnswered ends the caller's wait: COMMIT is not cancelled,
 // and its connection goes back to the pool once it is answered.
 func TestCommitThatIsNotAnswered(t *testing.T) {
-	p, dsn := startProxy(t, migrated(t))
+	p, dsn := testenv.PostgresProxy(t, migrated(t))
 	s := openAs(t, dsn, Options{Instance: "test", Logger: quiet, MaxConns: 1})
 	createAccounts(t, s, 2)
 	held := make(chan struct{})
-	hold := func(_, server net.Conn, message []byte) {
+	hold := testenv.CommitFault(func(_, server net.Conn, message []byte) {
 		<-held
 		_, _ = server.Write(message)
-	}
-	p.onCommit.Store(&hold)
+	})
+	p.OnCommit.Store(&hold)
 	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 	defer cancel()
 	_, err := s.Commit(ctx, []*rbcs.Transaction{transfer("x")})
@@ -172,7 +163,7 @@ func TestCommitThatIsNotAnswered(t *testing.T) {
 	if n := s.pool.Stat().NewConnsCount(); n != before {
 		t.Errorf("%d new connections: the one that waited was closed", n-before)
 	}
-	if n := p.cancels.Load(); n != 0 {
+	if n := p.Cancels.Load(); n != 0 {
 		t.Errorf("%d cancel requests were sent", n)
 	}
 }

@@ -167,12 +167,20 @@ func (s *Server) Stop() error { return s.end(syscall.SIGINT) }
 // Its data stay as they are on disk.
 func (s *Server) Crash() error { return s.end(syscall.SIGQUIT) }
 
+// Signal sends a signal to the server's process, such as SIGSTOP and SIGCONT.
+func (s *Server) Signal(signal syscall.Signal) error {
+	if err := s.cmd.Process.Signal(signal); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		return fmt.Errorf("testenv: %w", err)
+	}
+	return nil
+}
+
 func (s *Server) end(signal syscall.Signal) error {
 	if s.cmd == nil {
 		return nil
 	}
-	if err := s.cmd.Process.Signal(signal); err != nil && !errors.Is(err, os.ErrProcessDone) {
-		return fmt.Errorf("testenv: %w", err)
+	if err := s.Signal(signal); err != nil {
+		return err
 	}
 	select {
 	case <-s.ended:
