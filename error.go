@@ -14,6 +14,7 @@ type Error struct {
 	Message    string        // one sentence for the person who reads the answer
 	Fields     []FieldError  // what is wrong with which field, where that is known
 	RetryAfter time.Duration // when it makes sense to come back; 0 where it is not known
+	Away       bool          // of Unavailable and OutcomeUnknown: the database is not there, for nobody; not that it was slow or in conflict
 	Err        error         // the cause, for logs; never shown to a client
 }
 

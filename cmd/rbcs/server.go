@@ -84,8 +84,13 @@ func (s *server) ready(ctx context.Context) error {
 	if s.draining.Load() {
 		return rbcs.Errorf(rbcs.Unavailable, "the service is stopping")
 	}
+	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
+	defer cancel()
 	return s.store.Check(ctx)
 }
+
+// readyTimeout is how long the database may take to say that it is there.
+const readyTimeout = 2 * time.Second
 
 // leave makes clients close their connections when the service is stopping:
 // one that was kept alive could be closed just as the next request is sent.

@@ -31,6 +31,7 @@ func (s *server) wire(ctx context.Context) (http.Handler, error) {
 	s.feed = events.New(s.store, events.Config{Logger: s.logger})
 	s.engine, err = engine.New(s.store, engine.Config{
 		MaxBatch: s.cfg.MaxBatch, MaxPending: s.cfg.MaxPending, InFlight: s.cfg.inFlight(),
+		Check:     s.store.Check,
 		Observe:   func(c engine.Commit) { metrics.Commit(c.Size, c.Duration, c.Code) },
 		Committed: s.feed.Wake,
 		Logger:    s.logger,
@@ -75,6 +76,12 @@ func (s *server) gauges(metrics *telemetry.Metrics) {
 		func() float64 { return float64(s.engine.Stats().Pending) })
 	gauge("rbcs_commits_in_flight", "Commits under way.",
 		func() float64 { return float64(s.engine.Stats().InFlight) })
+	gauge("rbcs_store_away", "1 while the database is away and transactions are refused at once.", func() float64 {
+		if s.engine.Stats().Away {
+			return 1
+		}
+		return 0
+	})
 	gauge("rbcs_event_readers", "Readers of the committed log: streams, and webhooks that are delivered.",
 		func() float64 { return float64(s.feed.Stats().Readers) })
 	gauge("rbcs_event_readers_dropped", "Readers that were too slow since the start.",

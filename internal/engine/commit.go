@@ -43,7 +43,15 @@ func (e *Engine) try(effort *effort, txs []*rbcs.Transaction, ambiguous bool, la
 		if last != nil && (e.ctx.Err() != nil || !time.Now().Before(effort.deadline)) {
 			return effort.giveUp(txs, ambiguous, unavailable(last))
 		}
+		ticket, ok := e.breaker.enter(e.ctx, effort.deadline)
+		if !ok {
+			if last == nil {
+				last = away()
+			}
+			return effort.giveUp(txs, ambiguous, unavailable(last))
+		}
 		results, doubt, err := e.attempt(effort, txs, attempt)
+		e.breaker.leave(e.ctx, ticket, err)
 		if err == nil {
 			return results
 		}

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"time"
@@ -23,6 +24,15 @@ type Config struct {
 	// Between two attempts passes a random time of at most BackoffBase (10 ms),
 	// doubled with every attempt up to BackoffMax (1 s).
 	BackoffBase, BackoffMax time.Duration
+
+	// AwayAfter is how long attempts must have failed because the store is away
+	// ([rbcs.Error].Away) before submissions are refused at once; 1 s: a restart
+	// or a failover that is shorter is waited for.
+	AwayAfter time.Duration
+
+	// Check looks whether the store is back, twice a second while it is away; it
+	// is [rbcs.Store].Check. nil takes it for back, so that a batch has to try.
+	Check func(context.Context) error
 
 	// Observe is called after every attempt, by the goroutine that commits, of
 	// which there are up to InFlight at once: it must be quick and must not panic.
@@ -56,6 +66,10 @@ func (c Config) withDefaults() Config {
 	setDefault(&c.Deadline, 10*time.Second)
 	setDefault(&c.BackoffBase, 10*time.Millisecond)
 	setDefault(&c.BackoffMax, time.Second)
+	setDefault(&c.AwayAfter, time.Second)
+	if c.Check == nil {
+		c.Check = func(context.Context) error { return nil }
+	}
 	if c.Observe == nil {
 		c.Observe = func(Commit) {}
 	}
@@ -92,6 +106,7 @@ func (c *Config) validate() error {
 	positive(int64(c.Previews), "Previews")
 	positive(int64(c.CommitTimeout), "CommitTimeout")
 	positive(int64(c.BackoffBase), "BackoffBase")
+	positive(int64(c.AwayAfter), "AwayAfter")
 	check(c.Deadline >= c.CommitTimeout, "Deadline", "%v is shorter than one attempt may take, %v", c.Deadline, c.CommitTimeout)
 	check(c.BackoffMax >= c.BackoffBase, "BackoffMax", "%v is less than BackoffBase, %v", c.BackoffMax, c.BackoffBase)
 	if faults == nil {

@@ -37,6 +37,8 @@
 //     again after transient and ambiguous failures until [Config].Deadline, and
 //     splits a batch that fails for another reason until the transaction or group
 //     that poisons it stands alone. Engine.attempt is one call of the store.
+//     While the store is away nothing is admitted, and no attempt is made but
+//     the one that finds it back: see breaker.
 //  5. Engine.finish gives the accounts free, lets the next batch start, and only
 //     then hands out the results: request.fill wakes each Submit once, when its
 //     last result is there.

@@ -17,8 +17,9 @@ const retryAfter = time.Second
 
 // Engine batches transactions and commits them. It is safe for concurrent use.
 type Engine struct {
-	store rbcs.Committer
-	cfg   Config
+	store   rbcs.Committer
+	cfg     Config
+	breaker *breaker
 
 	ctx    context.Context // of every attempt; ends when a Stop has been impatient
 	cancel context.CancelFunc
@@ -55,6 +56,7 @@ func New(store rbcs.Committer, cfg Config) (*Engine, error) {
 		return nil, err
 	}
 	e := &Engine{store: store, cfg: cfg, schedule: newSchedule(&cfg), idle: make(chan struct{})}
+	e.breaker = newBreaker(&e.cfg)
 	e.previews = make(chan struct{}, cfg.Previews)
 	e.staged.New = func() any { return new([]entry) }
 	e.ctx, e.cancel = context.WithCancel(context.Background())
@@ -153,6 +155,8 @@ func (e *Engine) admit(entries []entry, size int) error {
 	switch {
 	case e.stopped:
 		return stopping()
+	case e.breaker.refuses():
+		return away()
 	case e.pending+len(entries) > e.cfg.MaxPending || e.bytes+size > e.cfg.MaxPendingBytes:
 		return &rbcs.Error{
 			Code: rbcs.Overloaded, Message: "too many transactions are pending; nothing was recorded, submit again later", RetryAfter: retryAfter,

@@ -24,6 +24,7 @@ type fault int
 const (
 	none          fault = iota
 	refused             // Unavailable, no effect
+	gone                // Unavailable, no effect: the store is away
 	lostBefore          // OutcomeUnknown, no effect
 	lostAfter           // OutcomeUnknown, took effect
 	panicBefore         // no effect
@@ -38,7 +39,7 @@ const (
 
 // retried reports whether the same batch is to be tried again.
 func (f fault) retried() bool {
-	return f == refused || f == lostBefore || f == lostAfter || f == timeoutBefore
+	return f == refused || f == gone || f == lostBefore || f == lostAfter || f == timeoutBefore
 }
 
 // fakeStore keeps the contract of rbcs.Committer in memory, except where script
@@ -85,6 +86,8 @@ func (s *fakeStore) Commit(ctx context.Context, batch []*rbcs.Transaction) ([]rb
 	switch fault {
 	case refused:
 		return nil, rbcs.Errorf(rbcs.Unavailable, "the database is away")
+	case gone:
+		return nil, &rbcs.Error{Code: rbcs.Unavailable, Message: "nobody listens", Away: true}
 	case lostBefore, timeoutBefore:
 		return nil, rbcs.Errorf(rbcs.OutcomeUnknown, "the connection was lost")
 	case panicBefore:
@@ -238,7 +241,9 @@ func stop(t *testing.T, e *engine.Engine) {
 	if err := e.Stop(t.Context()); err != nil {
 		t.Errorf("Stop: %v", err)
 	}
-	if s := e.Stats(); s != (engine.Stats{Stopped: true}) {
+	s := e.Stats()
+	s.Away = false // the store may be
+	if s != (engine.Stats{Stopped: true}) {
 		t.Errorf("after Stop: %+v", s)
 	}
 }

@@ -48,8 +48,11 @@ func (e *Engine) Preview(ctx context.Context, txs []*rbcs.Transaction) ([]rbcs.R
 func (e *Engine) enter() error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if e.stopped {
+	switch {
+	case e.stopped:
 		return stopping()
+	case e.breaker.refuses():
+		return away()
 	}
 	e.running++
 	return nil

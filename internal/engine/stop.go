@@ -27,17 +27,22 @@ func (e *Engine) Stop(ctx context.Context) error {
 	e.mu.Unlock()
 	select {
 	case <-e.idle:
-		e.cancel()
-		return nil
+		return e.end()
 	default:
 	}
 	select {
 	case <-e.idle:
-		e.cancel()
-		return nil
+		return e.end()
 	case <-ctx.Done():
 		return e.abort(context.Cause(ctx))
 	}
+}
+
+// end ends what does not belong to any transaction.
+func (e *Engine) end() error {
+	e.cancel()
+	e.breaker.probers.Wait()
+	return nil
 }
 
 // abort answers all that is left, and interrupts the commits in flight.
@@ -72,10 +77,11 @@ func (e *Engine) abort(cause error) error {
 
 // Stats is what an engine is busy with.
 type Stats struct {
-	Pending      int // admitted and unanswered transactions, up to Config.MaxPending
-	PendingBytes int // and their size, up to Config.MaxPendingBytes
-	Waiting      int // those of them that are in no commit yet
-	InFlight     int // commits under way, up to Config.InFlight
+	Pending      int  // admitted and unanswered transactions, up to Config.MaxPending
+	PendingBytes int  // and their size, up to Config.MaxPendingBytes
+	Waiting      int  // those of them that are in no commit yet
+	InFlight     int  // commits under way, up to Config.InFlight
+	Away         bool // the store is away, and submissions are refused
 	Stopped      bool
 }
 
@@ -84,6 +90,7 @@ func (e *Engine) Stats() Stats {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	return Stats{
-		Pending: e.pending, PendingBytes: e.bytes, Waiting: e.schedule.pending(), InFlight: len(e.flying), Stopped: e.stopped,
+		Pending: e.pending, PendingBytes: e.bytes, Waiting: e.schedule.pending(), InFlight: len(e.flying),
+		Away: e.breaker.is() != closed, Stopped: e.stopped,
 	}
 }
