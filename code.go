@@ -42,3 +42,13 @@ func RejectionCodes() []Code {
 		HoldNotFound, HoldNotOpen, AmountExceedsHold, AmountExceedsReversible, Overflow, GroupFailed,
 	}
 }
+
+// MayPass reports whether a rejection with the code depends on what accounts
+// are now, so that the same transaction may be posted later.
+func (c Code) MayPass() bool {
+	switch c {
+	case AccountNotFound, AccountFrozen, AccountClosed, InsufficientFunds, Overflow:
+		return true
+	}
+	return false
+}

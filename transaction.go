@@ -48,11 +48,14 @@ type Transaction struct {
 	Currency    string    // "" means the source account's
 	Timestamp   time.Time // when it happened, in the client's words; UTC, to the microsecond
 	ExpiresAt   time.Time // of a hold; zero for none
+	ExecuteAt   time.Time // not decided before; zero for at once. The durable queue keeps it until then
+	RetryUntil  time.Time // a rejection that may pass is not recorded before, but decided again; zero for never
 	Original    string    // the ID of what a capture, release or reversal refers to
 	Description string
 	Metadata    string // canonical JSON object, "" for none
 	Group       Group  // zero for a transaction of its own
 	Actor       string // who submitted it; not part of its content
+	Turn        Turn   // how the durable queue submits it; not part of its content
 }
 
 // Settles reports whether the transaction refers to another one, from which its

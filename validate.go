@@ -24,7 +24,7 @@ const ReservedPrefix = "rbcs."
 // the microsecond, the amount with its currency's decimals) and checks all that
 // can be known without an account. It reports every fault at once, in this
 // order: id, type, source, destination, amount, currency, timestamp,
-// expires_at, description. The error has code [InvalidRequest].
+// expires_at, execute_at, retry_until, description. The error has code [InvalidRequest].
 //
 // What needs an account, such as an unknown number or a lack of funds, is a
 // rejection and decided by the commit; so is a source that is the destination.
@@ -49,6 +49,7 @@ func (t *Transaction) Prepare(known *Currencies) error {
 		t.ExpiresAt = t.ExpiresAt.UTC().Truncate(time.Microsecond)
 		faults.check("/expires_at", validateExpiry(t))
 	}
+	t.prepareSchedule(&faults)
 	faults.check("/description", validateText(t.Description, MaxDescriptionBytes))
 	return faults.err("the transaction is invalid")
 }
@@ -247,6 +248,8 @@ func (t *Transaction) Conflicts(recorded *Result) []FieldError {
 	differ("/currency", t.Currency == "" || t.Currency == was.Currency, quote(was.Currency))
 	differ("/timestamp", t.Timestamp.Equal(was.Timestamp) || t.Settles() && t.Timestamp.IsZero(), formatTime(was.Timestamp))
 	differ("/expires_at", t.ExpiresAt.Equal(was.ExpiresAt), formatTime(was.ExpiresAt))
+	differ("/execute_at", t.ExecuteAt.Equal(was.ExecuteAt), formatTime(was.ExecuteAt))
+	differ("/retry_until", t.RetryUntil.Equal(was.RetryUntil), formatTime(was.RetryUntil))
 	differ("/original", t.Original == was.Original, quote(was.Original))
 	differ("/description", t.Description == was.Description, quote(was.Description))
 	differ("/metadata", t.Metadata == was.Metadata, quote(was.Metadata))

@@ -13,6 +13,9 @@ func (b *Batch) decideGroup(members []*rbcs.Transaction, decisions []Decision) {
 		if recorded, ok := b.Recorded[t.ID]; ok {
 			taken++
 			decisions[i].Result = replay(t, recorded)
+		} else if err := b.queued(t); err != nil {
+			taken++
+			decisions[i].Result = rbcs.Result{Transaction: *t, Err: err}
 		}
 	}
 	if taken == len(members) {
@@ -20,7 +23,7 @@ func (b *Batch) decideGroup(members []*rbcs.Transaction, decisions []Decision) {
 	}
 	if taken > 0 {
 		for i, t := range members {
-			if _, ok := b.Recorded[t.ID]; !ok || decisions[i].Err == nil {
+			if decisions[i].Err == nil {
 				decisions[i].Result = failed(t)
 			}
 		}

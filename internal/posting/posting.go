@@ -37,10 +37,11 @@ type Account struct {
 
 // Batch is what is decided together.
 type Batch struct {
-	Now          time.Time               // the database's time after the locks, UTC, to the microsecond
-	Accounts     map[string]*Account     // those that exist, by number; Decide changes them in place
-	Recorded     map[string]*rbcs.Result // earlier decisions, also those that captures and the like refer to, by ID; Decide adds its own
-	References   map[string]Reference    // what refers to these, by their ID; Decide changes it
+	Now          time.Time                    // the database's time after the locks, UTC, to the microsecond
+	Accounts     map[string]*Account          // those that exist, by number; Decide changes them in place
+	Recorded     map[string]*rbcs.Result      // earlier decisions, also those that captures and the like refer to, by ID; Decide adds its own
+	References   map[string]Reference         // what refers to these, by their ID; Decide changes it
+	Queued       map[string]*rbcs.IntakeEntry // entries of the durable queue that have an ID of Transactions which is not recorded; nil for none
 	Transactions []*rbcs.Transaction
 
 	before *snapshot // of what the atomic group that is being decided changed; nil outside of one
@@ -91,10 +92,23 @@ func (b *Batch) decideOne(t *rbcs.Transaction, d *Decision) {
 		d.Result = replay(t, recorded)
 		return
 	}
+	if err := b.queued(t); err != nil {
+		d.Result = rbcs.Result{Transaction: *t, Err: err}
+		return
+	}
 	b.decide(t, d)
 	if d.Err == nil {
 		b.Recorded[t.ID] = &d.Result
 	}
+}
+
+// queued refuses a client's transaction whose ID stands for another one in the durable queue.
+func (b *Batch) queued(t *rbcs.Transaction) *rbcs.Error {
+	entry, ok := b.Queued[t.ID]
+	if !ok || t.Turn != rbcs.Direct {
+		return nil
+	}
+	return entry.Conflict(t)
 }
 
 // replay answers a transaction whose ID is recorded.
@@ -127,7 +141,11 @@ func (b *Batch) decide(t *rbcs.Transaction, d *Decision) {
 	default:
 		code = b.transfer(d)
 	}
-	if code != "" && d.Err == nil {
+	switch {
+	case code == "" || d.Err != nil:
+	case t.Turn == rbcs.Tentative && code.MayPass():
+		d.fail(&rbcs.Error{Code: code, Message: "it would be rejected now; nothing was recorded"})
+	default:
 		d.Status, d.Code = rbcs.Rejected, code
 	}
 	d.stamp()
@@ -136,6 +154,7 @@ func (b *Batch) decide(t *rbcs.Transaction, d *Decision) {
 // begin writes what every decision has.
 func (b *Batch) begin(t *rbcs.Transaction, d *Decision) {
 	d.Transaction = *t
+	d.Transaction.Turn = rbcs.Direct // it tells nobody anything later
 	d.Attempt = 1
 	d.CommittedAt = b.Now
 }
