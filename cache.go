@@ -25,7 +25,9 @@ type Locked struct {
 }
 
 // Fence is what a cache does between a commit's locks and its COMMIT. It is
-// called in every attempt, once the accounts are locked, and returns at once.
+// called in every attempt that changes accounts, once these are locked, provided
+// that [CacheControl] has been told that a cache is in use: before that nothing
+// may be cached. It returns at once.
 // What it returns waits, not for long, and reports whether it is certain that
 // the cache holds no older balance of any of these accounts.
 type Fence func(ctx context.Context, l Locked) (confirmed func() bool)
@@ -61,7 +63,7 @@ type CacheState struct {
 type BalanceReading struct {
 	Balance
 	Cached   bool   // by a cache
-	Fillable bool   // by a store that saw no other transaction hold the account: a cache may take it
+	Fillable bool   // by a store that saw no other transaction hold the account, and a cache declared to [CacheControl]: it may take it
 	Timeline int64  // of the database that was read
 	Err      *Error // [NotFound], where there is no such account; nothing else is set then but Number
 }

@@ -14,6 +14,7 @@ import (
 // mean what they say; [Internal] will not go away by itself.
 type Store interface {
 	Committer
+	BalanceReader
 	WebhookStore
 
 	// DeclareCurrencies records the declared currencies and returns all that

@@ -52,7 +52,7 @@ func (s *Store) Account(ctx context.Context, number string) (rbcs.Account, error
 	return found[0], nil
 }
 
-func noAccount(number string) error {
+func noAccount(number string) *rbcs.Error {
 	return rbcs.Errorf(rbcs.NotFound, "there is no account %s", number)
 }
 

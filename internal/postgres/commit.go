@@ -15,11 +15,16 @@ const commitAttempts = 20
 
 // Commit implements [rbcs.Committer].
 func (s *Store) Commit(ctx context.Context, batch []*rbcs.Transaction) ([]rbcs.Result, error) {
+	return s.CommitFenced(ctx, batch, nil)
+}
+
+// CommitFenced implements [rbcs.FencedCommitter].
+func (s *Store) CommitFenced(ctx context.Context, batch []*rbcs.Transaction, fence rbcs.Fence) ([]rbcs.Result, error) {
 	if len(batch) == 0 {
 		return nil, nil
 	}
 	for range commitAttempts {
-		results, overtaken, err := s.tryCommit(ctx, batch)
+		results, overtaken, err := s.tryCommit(ctx, batch, fence)
 		if !overtaken {
 			return results, err
 		}
@@ -29,7 +34,7 @@ func (s *Store) Commit(ctx context.Context, batch []*rbcs.Transaction) ([]rbcs.R
 
 // tryCommit commits a batch, unless one of its IDs was committed since they were
 // looked up: then nothing was changed and it reports overtaken.
-func (s *Store) tryCommit(ctx context.Context, batch []*rbcs.Transaction) (results []rbcs.Result, overtaken bool, err error) {
+func (s *Store) tryCommit(ctx context.Context, batch []*rbcs.Transaction, fence rbcs.Fence) (results []rbcs.Result, overtaken bool, err error) {
 	tx, err := s.begin(ctx)
 	if err != nil {
 		return nil, false, err
@@ -43,8 +48,12 @@ func (s *Store) tryCommit(ctx context.Context, batch []*rbcs.Transaction) (resul
 	w := s.number(l, decisions)
 	switch {
 	case len(w.decisions) > 0:
+		confirmed := l.fence(ctx, fence)
 		if overtaken, err = tx.record(ctx, w); err != nil || overtaken {
 			return nil, overtaken, err
+		}
+		if err = s.settle(ctx, l, confirmed); err != nil {
+			return nil, false, err
 		}
 		err = tx.commit(ctx)
 	case slices.ContainsFunc(decisions, func(d posting.Decision) bool { return d.Replayed }):

@@ -15,6 +15,7 @@ type loaded struct {
 	posting.Batch
 	accounts  []lockedAccount
 	sequences []int64 // one for each transaction, ascending
+	control   control
 }
 
 // lockedAccount is an account under its lock, and the place of its row, which
@@ -38,10 +39,12 @@ const recordedSQL = "select " + recordColumns + " from transactions t" + lastRef
 // The time and the sequences are taken under the locks, too. Each sequence is
 // taken by a transaction that has its number already, even where no row was
 // there to be locked: [Store.Log] relies on it. From here on rows are found by
-// their place only.
-const placeSQL = `
+// their place only. Whether a cache is in use is looked up in a snapshot that is
+// younger than the locks as well; see cache.go.
+var placeSQL = `
 select array(select nextval('transactions_sequence') from generate_series(1, case when pg_current_xact_id() is not null then $1::int end)),
-	clock_timestamp(), set_config('enable_indexscan', 'off', true), set_config('enable_indexonlyscan', 'off', true)`
+	clock_timestamp(), set_config('enable_indexscan', 'off', true), set_config('enable_indexonlyscan', 'off', true),
+	` + controlColumns + " from cache_control c where c.one"
 
 const nowSQL = "select clock_timestamp()"
 
@@ -50,7 +53,7 @@ func (tx *transaction) load(ctx context.Context, batch []*rbcs.Transaction) (*lo
 	b := tx.open(ctx)
 	l := queue(b, lockSQL, batch)
 	b.Queue(placeSQL, len(batch)).QueryRow(func(row pgx.Row) error {
-		return row.Scan(&l.sequences, &l.Now, nil, nil)
+		return row.Scan(append([]any{&l.sequences, &l.Now, nil, nil}, l.control.targets()...)...)
 	})
 	return l, tx.send(ctx, b)
 }

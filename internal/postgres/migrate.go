@@ -88,6 +88,7 @@ grant select, insert on currencies, accounts, account_changes, transactions to R
 grant update (status, overdraft, balance, held, received, sent, version, metadata, updated_at) on accounts to ROLE;
 grant select, insert, delete on open_holds to ROLE;
 grant select, insert, update, delete on webhooks to ROLE;
+grant select, update on cache_control to ROLE;
 grant select, usage on sequence transactions_sequence to ROLE`, "ROLE", pgx.Identifier{role}.Sanitize())
 }
 

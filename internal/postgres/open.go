@@ -33,6 +33,7 @@ const (
 // Store is an [rbcs.Store] on PostgreSQL.
 type Store struct {
 	pool     *pgxpool.Pool
+	control  *pgxpool.Pool // for cache_control alone; it connects when it is needed
 	instance string
 	log      *slog.Logger
 	settings settings
@@ -45,7 +46,15 @@ type Store struct {
 	commits       sync.WaitGroup     // of their goroutines
 }
 
-var _ rbcs.Store = (*Store)(nil)
+var (
+	_ rbcs.Store           = (*Store)(nil)
+	_ rbcs.FencedCommitter = (*Store)(nil)
+	_ rbcs.CacheControl    = (*Store)(nil)
+	_ rbcs.BalanceReader   = (*Store)(nil)
+)
+
+// controlConns lets a look pass while a commit turns the cache off.
+const controlConns = 2
 
 // Open connects to a database whose schema is the one that this program was
 // built with. It refuses a server that may lose what it has committed.
@@ -64,8 +73,16 @@ func Open(ctx context.Context, dsn string, opts Options) (*Store, error) {
 	if err != nil {
 		return nil, setUpFailure("opening the store", err)
 	}
+	few := config.Copy()
+	few.MaxConns, few.MinConns, few.MinIdleConns = controlConns, 0, 0
+	control, err := pgxpool.NewWithConfig(ctx, few)
+	if err != nil {
+		pool.Close()
+		return nil, setUpFailure("opening the store", err)
+	}
 	s := &Store{
 		pool:          pool,
+		control:       control,
 		instance:      opts.Instance,
 		log:           opts.Logger,
 		reads:         make(chan struct{}, max(1, config.MaxConns/2)),
@@ -80,6 +97,7 @@ func Open(ctx context.Context, dsn string, opts Options) (*Store, error) {
 	}
 	if err := s.inspect(ctx); err != nil {
 		pool.Close()
+		control.Close()
 		return nil, err
 	}
 	return s, nil
@@ -194,6 +212,7 @@ func (s *Store) Close() error {
 		s.closeCommitting()
 	}
 	s.pool.Close()
+	s.control.Close()
 	return nil
 }
 

@@ -247,3 +247,36 @@ func formatOverdraft(o rbcs.Overdraft, c rbcs.Currency) string {
 	}
 	return o.Limit.Format(c.Decimals)
 }
+
+const selectBalanceNow = "SELECT currency, decimals, balance, held, version, updated_at FROM accounts WHERE number = ?"
+
+// Balances implements [rbcs.BalanceReader]. Each is read by itself, after the call
+// began. No cache is ever filled from here: there is one process, and SQLite is in it.
+func (s *Store) Balances(ctx context.Context, numbers []string) ([]rbcs.BalanceReading, error) {
+	readings := make([]rbcs.BalanceReading, len(numbers))
+	err := s.withRead(ctx, func(c *conn) error {
+		query, err := c.stmt(selectBalanceNow)
+		if err != nil {
+			return err
+		}
+		now := micros(s.clock())
+		for i, number := range numbers {
+			r := &readings[i]
+			r.Number = number
+			query.text(1, number)
+			if query.next() {
+				r.Currency = rbcs.Currency{Code: query.wordAt(0), Decimals: int(query.intAt(1))}
+				r.Balance.Balance, r.Held, r.Version = query.amountAt(2), query.amountAt(3), query.intAt(4)
+				r.AsOf = timeOf(max(now, query.intAt(5)))
+			}
+			if err := query.done(); err != nil {
+				return err
+			}
+			if r.AsOf.IsZero() {
+				r.Err = rbcs.Errorf(rbcs.NotFound, "there is no account %s", number)
+			}
+		}
+		return nil
+	})
+	return readings, err
+}

@@ -19,7 +19,7 @@ func TestPlans(t *testing.T) {
 	s := openTemp(t)
 	statements := []string{
 		selectAccount, selectRecorded, selectOriginal, selectLast, insertTransaction, putStanding, updateAccount,
-		insertAccount, insertChange, changeAccount, selectAccounts, selectCreation, selectBalances,
+		selectBalanceNow, insertAccount, insertChange, changeAccount, selectAccounts, selectCreation, selectBalances,
 		selectCommittedAt, selectAnchor, selectVersionAt, selectEntries,
 		selectLatest, selectPosted, selectRejected, selectRejectedSource, selectRejectedDestination,
 		selectStanding, selectStandingSource, selectStandingDestination, selectUnmoved, selectChanges, selectPostedChanges,

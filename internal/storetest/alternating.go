@@ -38,6 +38,10 @@ func (s *alternating) Account(ctx context.Context, number string) (rbcs.Account,
 	return s.next().Account(ctx, number)
 }
 
+func (s *alternating) Balances(ctx context.Context, numbers []string) ([]rbcs.BalanceReading, error) {
+	return s.next().Balances(ctx, numbers)
+}
+
 func (s *alternating) Accounts(ctx context.Context, q rbcs.AccountQuery) ([]rbcs.Account, error) {
 	return s.next().Accounts(ctx, q)
 }

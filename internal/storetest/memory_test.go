@@ -3,6 +3,7 @@ package storetest_test
 import (
 	"cmp"
 	"context"
+	"errors"
 	"maps"
 	"math/big"
 	"slices"
@@ -397,3 +398,19 @@ func (m *memory) Dump(ctx context.Context, decision func(*rbcs.Result) error, ac
 
 func (m *memory) Check(context.Context) error { return nil }
 func (m *memory) Close() error                { return nil }
+
+func (m *memory) Balances(ctx context.Context, numbers []string) ([]rbcs.BalanceReading, error) {
+	readings := make([]rbcs.BalanceReading, len(numbers))
+	for i, number := range numbers {
+		a, err := m.Account(ctx, number)
+		if err != nil && rbcs.CodeOf(err) != rbcs.NotFound {
+			return nil, err
+		}
+		errors.As(err, &readings[i].Err)
+		readings[i].Balance = rbcs.Balance{Number: number, Currency: a.Currency, Balance: a.Balance, Held: a.Held, Version: a.Version}
+		if err == nil {
+			readings[i].AsOf = now()
+		}
+	}
+	return readings, nil
+}

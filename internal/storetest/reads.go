@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"time"
@@ -10,6 +11,7 @@ import (
 
 var readTests = []test{
 	{"balance-at", testBalanceAt},
+	{"balances", testBalances},
 	{"history", testHistory},
 	{"history-while-writing", testHistoryWhileWriting},
 	{"statement", testStatement},
@@ -69,6 +71,52 @@ func testBalanceAt(e *env) {
 			e.t.Errorf("the account that never changed: %+v, %v", b, err)
 		}
 	}
+}
+
+// testBalances reads balances of now, in any order, more than once, and of
+// accounts that do not exist, after commits that change them.
+func testBalances(e *env) {
+	bank, a, b := e.account("bank", "USD", "unlimited"), e.account("a", "USD", "0"), e.account("b", "BTC", "0")
+	nobody := e.number("nobody")
+	if readings, err := e.store.Balances(e.ctx, nil); err != nil || len(readings) != 0 {
+		e.t.Errorf("none: %v, %v", readings, err)
+	}
+	for i := range 6 {
+		r := e.post(e.transfer(fmt.Sprint("t", i), bank, a, "2.50"))
+		switch {
+		case i%2 == 0:
+			r = e.one(e.hold(fmt.Sprint("h", i), a, bank, "1.25"))
+		case i == 3:
+			e.one(e.transfer("too-much", a, bank, "1000"))
+		}
+		numbers := []string{b, a, nobody, bank, a, nobody}
+		readings, err := e.store.Balances(e.ctx, numbers)
+		e.must(err)
+		if len(readings) != len(numbers) {
+			e.t.Fatalf("%d readings of %d numbers", len(readings), len(numbers))
+		}
+		for j, number := range numbers {
+			got := readings[j]
+			if number == nobody {
+				if got.Err == nil || got.Err.Code != rbcs.NotFound || got.Number != nobody || got.Fillable || got.Version != 0 || !got.AsOf.IsZero() {
+					e.t.Errorf("an account that does not exist: %+v", got)
+				}
+				continue
+			}
+			want := e.get(number)
+			if got.Err != nil || got.Cached || got.Number != number || got.Currency != want.Currency || got.Balance.Balance != want.Balance ||
+				got.Held != want.Held || got.Version != want.Version {
+				e.t.Errorf("%s: %+v, want %+v", number, got, want)
+			}
+			if got.AsOf.Before(want.UpdatedAt) || number == a && got.AsOf.Before(r.CommittedAt) {
+				e.t.Errorf("%s: as of %v, before its last change, %v", number, got.AsOf, want.UpdatedAt)
+			}
+		}
+	}
+	ended, cancel := context.WithCancel(e.ctx)
+	cancel()
+	_, err := e.store.Balances(ended, []string{a})
+	e.wantCode(err, rbcs.Unavailable)
 }
 
 // history pages through a history.

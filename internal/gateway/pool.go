@@ -1,0 +1,195 @@
+package gateway
+
+import (
+	"context"
+	"log/slog"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// pool is the instances that are known, and which of them take requests.
+//
+// What an instance says of itself is believed at once: that it is ready or not,
+// and that nobody listens. Silence is believed the second time. An instance that
+// is ready and loses requests all the same is out for a pause that grows.
+type pool struct {
+	logger  *slog.Logger
+	now     func() time.Time
+	every   time.Duration // between two probes
+	metrics *metrics
+
+	mu    sync.Mutex
+	all   map[string]*instance
+	ready atomic.Pointer[[]*instance] // never changed in place
+	group sync.WaitGroup              // of those who watch
+}
+
+func newPool(logger *slog.Logger, now func() time.Time, every time.Duration) *pool {
+	p := &pool{logger: logger, now: now, every: every, all: map[string]*instance{}}
+	p.ready.Store(new([]*instance))
+	return p
+}
+
+// takers returns the instances that take requests. It must not be changed.
+func (p *pool) takers() []*instance { return *p.ready.Load() }
+
+func (p *pool) known() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.all)
+}
+
+// set makes the addresses those that are known. Those that stay are not
+// disturbed; requests on those that go are answered.
+func (p *pool) set(ctx context.Context, addresses []string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for address, i := range p.all {
+		if !slices.Contains(addresses, address) {
+			p.logger.InfoContext(ctx, "an instance is gone", slog.String("instance", address))
+			delete(p.all, address)
+			i.ready = false
+			i.cancel()
+			i.transport.CloseIdleConnections()
+			p.metrics.forget(address)
+		}
+	}
+	for _, address := range addresses {
+		if p.all[address] == nil {
+			p.logger.InfoContext(ctx, "an instance is known", slog.String("instance", address))
+			p.add(ctx, address)
+		}
+	}
+	p.publish()
+}
+
+// add begins to watch an instance. REQUIRES: the mutex is held.
+func (p *pool) add(ctx context.Context, address string) {
+	i := newInstance(address)
+	i.counters = p.metrics.counters(address)
+	ctx, i.cancel = context.WithCancel(ctx)
+	p.all[address] = i
+	p.group.Go(func() { i.watch(ctx, p.every, func(err error) { p.probed(ctx, i, err) }) })
+}
+
+// publish makes the takers those that are ready. REQUIRES: the mutex is held.
+func (p *pool) publish() {
+	takers := make([]*instance, 0, len(p.all))
+	for _, i := range p.all {
+		if i.ready {
+			takers = append(takers, i)
+		}
+	}
+	p.ready.Store(&takers)
+}
+
+// probed takes what a probe has found.
+func (p *pool) probed(ctx context.Context, i *instance, err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.all[i.address] != i {
+		return // it went while it was asked
+	}
+	_, said := err.(notReady) //nolint:errorlint // probe returns it as it is
+	switch {
+	case err == nil:
+		i.misses = 0
+		if !i.ready && p.now().Sub(i.brokenAt) >= i.pause {
+			p.turn(ctx, i, true, nil)
+		}
+		return
+	case !said && !neverSent(err):
+		if i.misses++; i.misses <= missesAllowed {
+			i.probeNow()
+			return
+		}
+	}
+	if i.ready {
+		p.turn(ctx, i, false, err)
+	}
+}
+
+// turn makes an instance ready or not. REQUIRES: the mutex is held.
+func (p *pool) turn(ctx context.Context, i *instance, ready bool, why error) {
+	i.ready = ready
+	i.losses.Store(0)
+	p.publish()
+	if ready {
+		p.logger.InfoContext(ctx, "an instance takes requests", slog.String("instance", i.address))
+		return
+	}
+	i.transport.CloseIdleConnections()
+	p.logger.WarnContext(ctx, "an instance takes no requests", slog.String("instance", i.address), slog.Any("error", why))
+}
+
+// lost takes that a request was sent to the instance, or could not be, and not answered.
+func (p *pool) lost(ctx context.Context, i *instance, err error) {
+	i.probeNow()
+	refused := neverSent(err)
+	if i.losses.Add(1) <= lossesAllowed && !refused {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !i.ready {
+		return
+	}
+	if !refused { // one that nobody listens at says itself when it is back
+		now := p.now()
+		if now.Sub(i.brokenAt) > forgivenAfter {
+			i.pause = 0
+		}
+		i.pause = min(max(2*i.pause, firstPause), longestPause)
+		i.brokenAt = now
+	}
+	p.turn(ctx, i, false, err)
+}
+
+// answered takes that the instance answered a request.
+func (p *pool) answered(i *instance) {
+	if i.losses.Load() != 0 { // reading is cheap, writing is shared
+		i.losses.Store(0)
+	}
+}
+
+// pick returns the instance with fewer requests in flight of two that take
+// requests, chosen at random, and none of those tried before. It is nil where there is none.
+func (p *pool) pick(tried []*instance) *instance {
+	takers := p.takers()
+	if len(tried) > 0 {
+		takers = slices.DeleteFunc(slices.Clone(takers), func(i *instance) bool { return slices.Contains(tried, i) })
+	}
+	switch len(takers) {
+	case 0:
+		return nil
+	case 1:
+		return takers[0]
+	}
+	a := rand.IntN(len(takers))
+	b := rand.IntN(len(takers) - 1)
+	if b >= a {
+		b++
+	}
+	if takers[b].inFlight.Load() < takers[a].inFlight.Load() {
+		a = b
+	}
+	return takers[a]
+}
+
+// stop ends the watching and closes what is idle.
+func (p *pool) stop() {
+	p.mu.Lock()
+	for _, i := range p.all {
+		i.cancel()
+	}
+	p.mu.Unlock()
+	p.group.Wait()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, i := range p.all {
+		i.transport.CloseIdleConnections()
+	}
+}
