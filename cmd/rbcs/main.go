@@ -43,6 +43,7 @@ type cli struct {
 
 	Demo    DemoCmd    `cmd:"" help:"See it work, on an empty machine, in a minute."`
 	Serve   ServeCmd   `cmd:"" help:"Run the balance service."`
+	Gateway GatewayCmd `cmd:"" help:"Run a gateway before several instances of the service."`
 	Migrate MigrateCmd `cmd:"" help:"Bring the schema of a store up to date."`
 	Verify  VerifyCmd  `cmd:"" help:"Audit a store: replay every account and compare."`
 
