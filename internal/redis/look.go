@@ -1,0 +1,121 @@
+package redis
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"rbcs"
+)
+
+// look is what a look at the switch found.
+type look struct {
+	state rbcs.CacheState
+	space keySpace
+	began time.Time // the moment before it: what it found was true at this moment or later
+}
+
+// looks polls the switch for as long as the cache runs.
+//
+// Invariant (rule 6): a look is handed out for serving only to a read that began
+// within [rbcs.Trust] of the moment before the look. Whoever turns the cache off
+// waits that long, so that no read that begins after its COMMIT is served a hit.
+// The difference is measured on the monotonic clock, which runs on while a process is stopped.
+type looks struct {
+	control rbcs.CacheControl
+	log     *slog.Logger
+	last    atomic.Pointer[look] // nil before the first
+	every   time.Duration
+
+	mu       sync.Mutex
+	timeline int64     // the latest that was seen
+	since    time.Time // when it was seen first
+	failing  bool      // whether the last look failed, so that it is logged once
+}
+
+func newLooks(control rbcs.CacheControl, log *slog.Logger) *looks {
+	return &looks{control: control, log: log, every: lookEvery}
+}
+
+// run looks until the context ends.
+func (l *looks) run(ctx context.Context) {
+	tick := time.NewTicker(l.every)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			l.look(ctx)
+		}
+	}
+}
+
+// look looks once, and returns nil where that failed.
+func (l *looks) look(ctx context.Context) *look {
+	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
+	defer cancel()
+	began := time.Now()
+	state, err := l.control.Cache(ctx)
+	l.report(ctx, err)
+	if err != nil {
+		return nil
+	}
+	l.seen(state.Timeline)
+	found := &look{state: state, space: spaceOf(state.Database, state.Timeline), began: began}
+	for {
+		last := l.last.Load()
+		if last != nil && last.began.After(began) || l.last.CompareAndSwap(last, found) {
+			return found
+		}
+	}
+}
+
+// report logs that looks began to fail, or that they succeed again.
+func (l *looks) report(ctx context.Context, err error) {
+	l.mu.Lock()
+	changed := l.failing != (err != nil)
+	l.failing = err != nil
+	l.mu.Unlock()
+	switch {
+	case !changed || ctx.Err() == context.Canceled:
+	case err != nil:
+		l.log.WarnContext(ctx, "the cache's switch cannot be read; balances come from the store until it can", slog.Any("error", err))
+	default:
+		l.log.InfoContext(ctx, "the cache's switch is read again")
+	}
+}
+
+// latest returns the last look, nil where there was none yet.
+func (l *looks) latest() *look { return l.last.Load() }
+
+// serves reports whether hits may be served to a read that began then (rule 6).
+func (k *look) serves(began time.Time) bool {
+	return k.state.Serve && began.Sub(k.began) <= rbcs.Trust
+}
+
+// seen notes the timeline of the database.
+func (l *looks) seen(timeline int64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if timeline > l.timeline {
+		l.timeline, l.since = timeline, time.Now()
+	}
+}
+
+// settled returns how long to wait until no instance serves hits of an earlier
+// timeline than the given one any more. Marks of this timeline do not reach the
+// keys of an earlier one; but an instance that looked before the promotion
+// trusts them for [rbcs.Trust] after it, and the promotion was before this
+// instance saw its timeline first.
+func (l *looks) settled(timeline int64) time.Duration {
+	l.seen(timeline)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if timeline < l.timeline {
+		return 0 // the later one was waited for, or will be by whoever commits on it
+	}
+	return rbcs.Trust - time.Since(l.since)
+}
