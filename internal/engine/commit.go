@@ -18,11 +18,13 @@ type effort struct {
 	failed   int       // transactions that ended without a decision
 	example  string    // the first ID of these
 	err      error     // and why it failed
+
+	marked []marked // what the cache is to be told about; nil without one
 }
 
 // commit gets transactions decided, and returns one result for each whatever
-// happens. It logs what it could not get decided, once for the whole batch.
-func (e *Engine) commit(txs []*rbcs.Transaction) []rbcs.Result {
+// happens, and what the cache is to be told. It logs what it could not get decided, once for the whole batch.
+func (e *Engine) commit(txs []*rbcs.Transaction) ([]rbcs.Result, []marked) {
 	effort := effort{deadline: time.Now().Add(e.cfg.Deadline)}
 	results := e.try(&effort, txs, false, nil)
 	if effort.failed > 0 {
@@ -30,7 +32,7 @@ func (e *Engine) commit(txs []*rbcs.Transaction) []rbcs.Result {
 			slog.Int("transactions", effort.failed), slog.Int("batch", len(txs)),
 			slog.String("first_id", effort.example), slog.Any("error", effort.err))
 	}
-	return results
+	return results, effort.marked
 }
 
 // try commits transactions together. A transient or ambiguous failure is tried
@@ -117,7 +119,11 @@ func (e *Engine) attempt(effort *effort, txs []*rbcs.Transaction, number int) (r
 	begin := time.Now()
 	ctx, cancel := context.WithTimeout(e.ctx, min(e.cfg.CommitTimeout, effort.deadline.Sub(begin)))
 	defer cancel()
-	results, err = call(ctx, e.store.Commit, txs)
+	commit := e.store.Commit
+	if e.cfg.Cache != nil {
+		commit = e.fenced(effort)
+	}
+	results, err = call(ctx, commit, txs)
 	var known *rbcs.Error
 	switch {
 	case err == nil && len(results) != len(txs):

@@ -44,6 +44,10 @@ type Config struct {
 	// log. It has Observe's duties.
 	Committed func(sequence int64)
 
+	// Cache is a cache of balances to keep up to date. The store must be an
+	// [rbcs.FencedCommitter] then. nil for none.
+	Cache Cache
+
 	Logger *slog.Logger // nil for slog.Default()
 }
 
@@ -90,7 +94,7 @@ func setDefault[T comparable](field *T, value T) {
 }
 
 // validate lists all faults at once.
-func (c *Config) validate() error {
+func (c *Config) validate(store rbcs.Committer) error {
 	var faults []rbcs.FieldError
 	check := func(ok bool, field, format string, args ...any) {
 		if !ok {
@@ -109,6 +113,8 @@ func (c *Config) validate() error {
 	positive(int64(c.AwayAfter), "AwayAfter")
 	check(c.Deadline >= c.CommitTimeout, "Deadline", "%v is shorter than one attempt may take, %v", c.Deadline, c.CommitTimeout)
 	check(c.BackoffMax >= c.BackoffBase, "BackoffMax", "%v is less than BackoffBase, %v", c.BackoffMax, c.BackoffBase)
+	_, fenced := store.(rbcs.FencedCommitter)
+	check(c.Cache == nil || fenced, "Cache", "the store cannot be shared with a cache")
 	if faults == nil {
 		return nil
 	}

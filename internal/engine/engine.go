@@ -52,7 +52,7 @@ type batch struct {
 // configuration, with code [rbcs.InvalidRequest].
 func New(store rbcs.Committer, cfg Config) (*Engine, error) {
 	cfg = cfg.withDefaults()
-	if err := cfg.validate(); err != nil {
+	if err := cfg.validate(store); err != nil {
 		return nil, err
 	}
 	e := &Engine{store: store, cfg: cfg, schedule: newSchedule(&cfg), idle: make(chan struct{})}
@@ -200,7 +200,8 @@ func (e *Engine) run() {
 	runtime.Gosched()
 	b := e.take()
 	if b != nil {
-		e.finish(b, e.commit(b.txs))
+		results, marked := e.commit(b.txs)
+		e.finish(b, results, marked)
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -239,8 +240,8 @@ func (e *Engine) take() *batch {
 	return b
 }
 
-// finish lets the next batch start and answers this one.
-func (e *Engine) finish(b *batch, results []rbcs.Result) {
+// finish lets the next batch start, refreshes the cache and answers this batch.
+func (e *Engine) finish(b *batch, results []rbcs.Result, marked []marked) {
 	e.mu.Lock()
 	e.flying = slices.DeleteFunc(e.flying, func(other *batch) bool { return other == b })
 	e.schedule.finish(b.entries)
@@ -250,6 +251,7 @@ func (e *Engine) finish(b *batch, results []rbcs.Result) {
 	}
 	e.wake()
 	e.mu.Unlock()
+	refresh(marked)
 	if !answered {
 		answer(b.entries, results)
 	}
