@@ -18,6 +18,8 @@ import (
 type ServeCmd struct {
 	Listen         string        `default:"127.0.0.1:8080" placeholder:"HOST:PORT" help:"Address of the HTTP interface (${default}). Port 0 takes a free one."`
 	Store          StoreName     `default:"sqlite:rbcs.db" placeholder:"STORE" help:"sqlite:FILE or postgres://USER@HOST/DATABASE (${default})."`
+	Redis          RedisURL      `placeholder:"URL" help:"Serve balances from this Redis too: redis://HOST:PORT, or rediss:// for TLS. Instances that share a database share it; it may be away at any time. Only with PostgreSQL. None by default."`
+	RedisTimeout   time.Duration `placeholder:"TIME" default:"20ms" help:"How long a read waits for Redis before it goes to the database (${default})."`
 	Currencies     currencyList  `placeholder:"CODE=DECIMALS,…" help:"Currencies beside those of ISO 4217, such as BTC=8,POINTS=0. What was declared once stays known; other decimals are refused."`
 	Hosts          []string      `placeholder:"NAME,…" help:"Names by which the service may be called on a loopback address, beside localhost, such as those that a proxy on this machine passes on; * is any. Others are refused: a web page may have made a browser call."`
 	Instance       string        `placeholder:"NAME" help:"Name of this instance in records and logs (the host's name)."`
@@ -43,6 +45,7 @@ Examples:
   rbcs serve
   rbcs serve --listen :8080 --store sqlite:/var/lib/rbcs/rbcs.db --currencies BTC=8,POINTS=0
   rbcs serve --store postgres://rbcs@db/rbcs --migrate
+  rbcs serve --store postgres://rbcs@db/rbcs --redis redis://cache:6379
   RBCS_STORE=postgres://rbcs@db/rbcs rbcs serve --config rbcs.yaml`
 }
 
@@ -69,6 +72,9 @@ func (c *ServeCmd) Validate() error {
 	}
 	if c.InFlight > 1 && !c.Store.Postgres() {
 		return errors.New("--in-flight: SQLite commits one batch at a time; leave it out, or use PostgreSQL")
+	}
+	if err := c.validateRedis(); err != nil {
+		return err
 	}
 	if c.DrainDelay < 0 || c.DrainTimeout <= 0 {
 		return errors.New("--drain-delay is at least 0 and --drain-timeout more")

@@ -17,6 +17,7 @@ import (
 	"rbcs/internal/engine"
 	"rbcs/internal/events"
 	"rbcs/internal/expiry"
+	"rbcs/internal/redis"
 	"rbcs/internal/rest"
 	"rbcs/internal/telemetry"
 	"rbcs/internal/webhook"
@@ -27,6 +28,7 @@ type server struct {
 	cfg      ServeCmd
 	logger   *slog.Logger
 	store    rbcs.Store
+	cache    *redis.Cache // nil without --redis
 	feed     *events.Feed
 	engine   *engine.Engine
 	expirer  *expiry.Expirer
@@ -56,6 +58,9 @@ func startServer(ctx context.Context, cfg ServeCmd, m *Main) (_ *server, err err
 	}
 	s.store, err = openStore(ctx, cfg.Store, storeOptions{instance: cfg.instance(), migrate: cfg.Migrate, inFlight: cfg.inFlight(), logger: s.logger})
 	if err != nil {
+		return nil, err
+	}
+	if err := s.startCache(ctx); err != nil {
 		return nil, err
 	}
 	handler, err := s.wire(ctx)
@@ -235,6 +240,9 @@ func (s *server) close() error {
 	errs = append(errs, s.stopFollowers(stop))
 	if s.engine != nil {
 		errs = append(errs, s.engine.Stop(stop))
+	}
+	if s.cache != nil {
+		errs = append(errs, s.cache.Close())
 	}
 	if s.store != nil {
 		errs = append(errs, s.store.Close())

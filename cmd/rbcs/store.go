@@ -85,7 +85,7 @@ func openNamed(ctx context.Context, name StoreName, o storeOptions) (rbcs.Store,
 const readConns = 6
 
 // secrets matches passwords in URLs and in key=value connection strings.
-var secrets = regexp.MustCompile(`(://[^/?#@\s:]*:)\S*@|\b((?:ssl)?password=)('[^']*'|[^\s&"']*)`)
+var secrets = regexp.MustCompile(`(://[^/?#@\s:]*:)\S*@|\b((?:ssl|sentinel_)?password=)('[^']*'|[^\s&"']*)`)
 
 // redact removes passwords from a text that is to be printed.
 func redact(s string) string {

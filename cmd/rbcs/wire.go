@@ -34,6 +34,7 @@ func (s *server) wire(ctx context.Context) (http.Handler, error) {
 		Check:     s.store.Check,
 		Observe:   func(c engine.Commit) { metrics.Commit(c.Size, c.Duration, c.Code) },
 		Committed: s.feed.Wake,
+		Cache:     s.engineCache(),
 		Logger:    s.logger,
 	})
 	if err != nil {
@@ -46,6 +47,7 @@ func (s *server) wire(ctx context.Context) (http.Handler, error) {
 		Logger:  s.logger,
 	})
 	s.gauges(metrics)
+	s.cacheMetrics(metrics)
 	handler, err := rest.New(rest.Config{
 		Store: s.store, Engine: s.engine, Currencies: currencies, Events: s.feed,
 		Webhooks: &rest.Webhooks{

@@ -105,6 +105,15 @@ func (m *Metrics) Gauge(name, help string, value func() float64) {
 	}
 }
 
+// Counter adds a counter whose value is asked for at each scrape. Those of one
+// name have the same help and labels of the same names. REQUIRES: no other has
+// the name and these labels, and value never falls.
+func (m *Metrics) Counter(name, help string, labels map[string]string, value func() float64) {
+	if m != nil {
+		m.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: name, Help: help, ConstLabels: labels}, value))
+	}
+}
+
 // RequestStarted counts a request that is being answered.
 func (m *Metrics) RequestStarted() {
 	if m != nil {
