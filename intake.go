@@ -111,6 +111,16 @@ type IntakeResult struct {
 	Err     *Error       // [IDConflict]
 }
 
+// ReplayQueued answers a transaction that was to be queued and whose ID is recorded.
+func ReplayQueued(t *Transaction, recorded *Result) IntakeResult {
+	if fields := t.Conflicts(recorded); fields != nil {
+		return IntakeResult{Err: &Error{Code: IDConflict, Message: "the ID " + t.ID + " is recorded with other content", Fields: fields}}
+	}
+	replay := *recorded
+	replay.Replayed = true
+	return IntakeResult{Decided: &replay}
+}
+
 // IntakeEventKind is what happened to an entry.
 type IntakeEventKind string
 
@@ -152,8 +162,9 @@ type IntakeBatch struct {
 
 // IntakeOutcome is what became of a claimed entry.
 type IntakeOutcome struct {
-	ID   string
-	Kind IntakeEventKind // IntakeFailed, IntakeRefused or IntakeDied; "" where it was decided
+	ID     string
+	Source string
+	Kind   IntakeEventKind // IntakeFailed, IntakeRefused or IntakeDied; "" where it was decided
 	// After is when to try again. IntakeFailed keeps DueAt, and the whole source
 	// waits so long; IntakeRefused moves DueAt.
 	After  time.Duration

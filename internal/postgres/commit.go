@@ -156,7 +156,7 @@ func (s *Store) number(l *loaded, decisions []posting.Decision) *writes {
 // add notes what a decision needs beyond its row of a plain transfer.
 func (w *writes) add(l *loaded, d *decision) {
 	t := &d.Transaction
-	if t.Type == rbcs.Transfer && t.Group.ID == "" && d.SettledBy == "" {
+	if t.Type == rbcs.Transfer && t.Group.ID == "" && d.SettledBy == "" && !t.Scheduled() {
 		return
 	}
 	w.further = true

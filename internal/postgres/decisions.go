@@ -70,9 +70,12 @@ func furtherColumns(decisions []*decision) []any {
 	original, outcome, settledBy, groupID := text(), text(), text(), text()
 	remainder := newColumn(pgtype.NumericOID, n, 0)
 	position, size := newColumn(pgtype.Int2OID, n, 0), newColumn(pgtype.Int2OID, n, 0)
+	executeAt, retryUntil := newColumn(pgtype.TimestamptzOID, n, 0), newColumn(pgtype.TimestamptzOID, n, 0)
 	for _, d := range decisions {
 		t := &d.Transaction
 		expiresAt.timestampOrNull(t.ExpiresAt)
+		executeAt.timestampOrNull(t.ExecuteAt)
+		retryUntil.timestampOrNull(t.RetryUntil)
 		original.textOrNull(t.Original)
 		originalSequence.bigintOrNull(d.original)
 		outcome.textOrNull(string(d.outcome()))
@@ -87,7 +90,7 @@ func furtherColumns(decisions []*decision) []any {
 		position.smallint(t.Group.Position)
 		size.smallint(t.Group.Size)
 	}
-	return []any{expiresAt, original, originalSequence, outcome, remainder, settledBy, groupID, position, size}
+	return []any{expiresAt, original, originalSequence, outcome, remainder, settledBy, groupID, position, size, executeAt, retryUntil}
 }
 
 // setAccount writes an account's key, or its number where there is no such account.

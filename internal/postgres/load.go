@@ -98,6 +98,7 @@ func queue(b *pgx.Batch, accountsSQL string, batch []*rbcs.Transaction) *loaded 
 			return nil
 		})
 	})
+	l.lookQueued(b, batch)
 	return l
 }
 

@@ -87,7 +87,9 @@ grant select on goose_db_version to ROLE;
 grant select, insert on currencies, accounts, account_changes, transactions to ROLE;
 grant update (status, overdraft, balance, held, received, sent, version, metadata, updated_at) on accounts to ROLE;
 grant select, insert, delete on open_holds to ROLE;
-grant select, insert, update, delete on webhooks to ROLE;
+grant select, insert, update, delete on webhooks, intake, intake_sources to ROLE;
+grant select, insert on intake_events to ROLE;
+grant select, usage on sequence intake_positions to ROLE;
 grant select, update on cache_control to ROLE;
 grant select, usage on sequence transactions_sequence to ROLE`, "ROLE", pgx.Identifier{role}.Sanitize())
 }

@@ -32,7 +32,7 @@ var batchStatements = []planned{
 	}},
 	{"place", placeSQL, "2", nil},
 	{"insert", insertSQL, "'i', " + strings.Repeat("null, ", 26) + "null", []string{"Insert on transactions"}},
-	{"insert-further", insertFurtherSQL, "'i', " + strings.Repeat("null, ", 35) + "null", []string{"Insert on transactions"}},
+	{"insert-further", insertFurtherSQL, "'i', " + strings.Repeat("null, ", 37) + "null", []string{"Insert on transactions"}},
 	{"update", updateSQL, strings.Repeat("null, ", 7) + "null", []string{"Tid Scan on accounts"}},
 	{"open-holds", openHoldsSQL, "null, null, null, null", nil},
 	{"close-holds", closeHoldsSQL, "'{1,2}'", []string{"Index Scan using open_holds_pkey"}},

@@ -34,9 +34,10 @@ const (
 const (
 	insertSQL        = "insert into transactions (" + insertedColumns + ") select " + insertedValues
 	insertFurtherSQL = "insert into transactions (" + insertedColumns + `,
-	expires_at, original_id, original_sequence, outcome, remainder, settled_by, group_id, group_position, group_size)
+	expires_at, original_id, original_sequence, outcome, remainder, settled_by, group_id, group_position, group_size, execute_at, retry_until)
 select ` + insertedValues + `, unnest($29::timestamptz[]), unnest($30::text[]), unnest($31::bigint[]), unnest($32::text[]),
-	unnest($33::numeric[]), unnest($34::text[]), unnest($35::text[]), unnest($36::smallint[]), unnest($37::smallint[])`
+	unnest($33::numeric[]), unnest($34::text[]), unnest($35::text[]), unnest($36::smallint[]), unnest($37::smallint[]),
+	unnest($38::timestamptz[]), unnest($39::timestamptz[])`
 )
 
 const updateSQL = `

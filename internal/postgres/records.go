@@ -19,13 +19,13 @@ const resultColumns = `
 	t.source_balance, t.source_held, coalesce(t.source_version, 0),
 	t.destination_balance, t.destination_held, coalesce(t.destination_version, 0),
 	t.available, t.overdraft, t.needed, t.remainder, coalesce(t.settled_by, ''),
-	coalesce(t.group_id, ''), coalesce(t.group_position, 0), coalesce(t.group_size, 0)`
+	coalesce(t.group_id, ''), coalesce(t.group_position, 0), coalesce(t.group_size, 0), t.execute_at, t.retry_until`
 
 // scanResults calls each for every row of resultColumns, and what more the
 // query has, for the targets given. What each gets is valid during the call only.
 func scanResults(rows pgx.Rows, each func(*rbcs.Result) error, more ...any) error {
 	var r rbcs.Result
-	var expires pgtype.Timestamptz
+	var expires, execute, retry pgtype.Timestamptz
 	t := &r.Transaction
 	target := append([]any{
 		&r.Sequence, &t.ID, &r.Attempt, (*string)(&t.Type), (*string)(&r.Status), (*string)(&r.Code),
@@ -35,13 +35,13 @@ func scanResults(rows pgx.Rows, each func(*rbcs.Result) error, more ...any) erro
 		&r.Source.Balance, &r.Source.Held, &r.Source.Version,
 		&r.Destination.Balance, &r.Destination.Held, &r.Destination.Version,
 		&r.Shortfall.Available, &r.Shortfall.Overdraft, &r.Shortfall.Needed, &r.Remainder, &r.SettledBy,
-		&t.Group.ID, &t.Group.Position, &t.Group.Size,
+		&t.Group.ID, &t.Group.Position, &t.Group.Size, &execute, &retry,
 	}, more...)
 	for rows.Next() {
 		if err := rows.Scan(target...); err != nil {
 			return err
 		}
-		t.ExpiresAt = expires.Time
+		t.ExpiresAt, t.ExecuteAt, t.RetryUntil = expires.Time, execute.Time, retry.Time
 		r.Shortfall.Short = short(&r)
 		if err := each(&r); err != nil {
 			return err

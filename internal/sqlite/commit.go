@@ -27,9 +27,9 @@ const (
 		source_balance, source_held, source_version, source_previous,
 		destination_balance, destination_held, destination_version, destination_previous,
 		available, overdraft, needed, remainder, settled_by,
-		group_id, group_position, group_size, posted_before)
+		group_id, group_position, group_size, posted_before, execute_at, retry_until)
 	VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?,
-		?, ?, ?, ?, ?)`
+		?, ?, ?, ?, ?, ?, ?)`
 
 	// A standing changes once it is there; whose it is stays.
 	putStanding = `INSERT INTO standing (sequence, status, by_sequence, source_key, destination_key, expires_at)

@@ -95,13 +95,13 @@ func (c *commit) bindDecision(s *stmt, d *posting.Decision, instance int64) {
 
 // The parameters of insertTransaction that a posted transfer does not have: they
 // are NULL, unless bindRare sets them.
-const firstRare, lastRare = 30, 38
+const firstRare, lastRare = 30, 40
 
 // bindRare sets those parameters where there are any; posted is the last sequence
 // that is posted.
 func (c *commit) bindRare(s *stmt, d *posting.Decision, posted int64) bool {
 	t := &d.Transaction
-	if d.Status == rbcs.Posted && t.Type == rbcs.Transfer && t.Group.ID == "" {
+	if d.Status == rbcs.Posted && t.Type == rbcs.Transfer && t.Group.ID == "" && !t.Scheduled() {
 		return false
 	}
 	s.amountOrNull(30, d.Shortfall.Available)
@@ -117,6 +117,8 @@ func (c *commit) bindRare(s *stmt, d *posting.Decision, posted int64) bool {
 	if d.Status != rbcs.Posted {
 		s.int(38, posted)
 	}
+	nullTime(s, 39, t.ExecuteAt)
+	nullTime(s, 40, t.RetryUntil)
 	return true
 }
 

@@ -38,10 +38,11 @@ const resultColumns = `t.sequence, t.id, t.attempt, t.type, t.status, t.code,
 	t.actor, (SELECT name FROM instances WHERE key = t.instance), t.committed_at,
 	t.source_balance, t.source_held, t.source_version,
 	t.destination_balance, t.destination_held, t.destination_version,
-	t.available, t.overdraft, t.needed, t.remainder, t.settled_by, t.group_id, t.group_position, t.group_size`
+	t.available, t.overdraft, t.needed, t.remainder, t.settled_by, t.group_id, t.group_position, t.group_size,
+	t.execute_at, t.retry_until`
 
 // resultWidth is how many they are: what follows them stands there.
-const resultWidth = 33
+const resultWidth = 35
 
 func scanResult(s *stmt, r *rbcs.Result) {
 	*r = rbcs.Result{
@@ -54,6 +55,8 @@ func scanResult(s *stmt, r *rbcs.Result) {
 			Currency:    s.wordAt(10),
 			Timestamp:   timeOf(s.intAt(11)),
 			ExpiresAt:   s.timeAt(12),
+			ExecuteAt:   s.timeAt(33),
+			RetryUntil:  s.timeAt(34),
 			Original:    s.textAt(13),
 			Description: s.textAt(14),
 			Metadata:    s.textAt(15),

@@ -93,6 +93,8 @@ func compareTransactions(got, want *rbcs.Transaction) (d differences) {
 	differ(&d, "actor", got.Actor, want.Actor)
 	d.time("timestamp", got.Timestamp, want.Timestamp)
 	d.time("expires_at", got.ExpiresAt, want.ExpiresAt)
+	d.time("execute_at", got.ExecuteAt, want.ExecuteAt)
+	d.time("retry_until", got.RetryUntil, want.RetryUntil)
 	return d
 }
 

@@ -1,0 +1,181 @@
+package postgres
+
+import (
+	"context"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
+
+	"rbcs"
+)
+
+const (
+	listIntakeSQL = "select " + intakeColumns + ` from intake e where e.state = $1 and (e.due_at, e.position) > ($2, $3)
+order by e.due_at, e.position limit $4`
+	historyIntakeSQL = `select at, kind, instance, coalesce(actor, ''), coalesce(code, ''), coalesce(detail, ''), next_at
+from intake_events where id = $1 order by key`
+	statsIntakeSQL = `
+select (select count(*) from (select 1 from intake where state = 'queued' limit $1) as q),
+	(select count(*) from (select 1 from intake where state = 'retrying' limit $1) as r),
+	(select count(*) from (select 1 from intake where state = 'dead' limit $1) as d),
+	least((select due_at from intake where state = 'queued' order by due_at, position limit 1),
+		(select due_at from intake where state = 'retrying' order by due_at, position limit 1)),
+	statement_timestamp()`
+)
+
+// An operator's action takes the locks of the sources, then looks at the entries.
+const (
+	lockSourcesOfSQL = `select 1 from intake_sources where source in (select source from intake where id = any($1)) order by source for update`
+	lockIntakeSQL    = `
+select e.id, e.state, e.source, coalesce((select s.claim <> '' and s.ready_at > statement_timestamp() from intake_sources s where s.source = e.source), false)
+from intake e where e.id = any($1) order by e.id for update of e`
+	actSQL = `
+with changed as (
+	update intake e set state = $2, attempts = 0, code = null, detail = null,
+		due_at = case $2 when 'queued' then greatest(e.execute_at, statement_timestamp()) else e.due_at end
+	where e.id = any($1) returning e.id
+)
+insert into intake_events (at, id, kind, detail, actor, instance)
+select statement_timestamp(), id, $3, nullif($4::text, ''), nullif($5::text, ''), $6 from changed order by id`
+	// What waits after a failure waits no longer.
+	readyAgainSQL = `
+insert into intake_sources as s (source, ready_at)
+select e.source, min(e.due_at) from intake e where e.id = any($1) group by e.source order by e.source
+on conflict (source) do update set claim = null, ready_at = least(s.ready_at, excluded.ready_at) where s.claim is null or s.claim = ''`
+)
+
+// Intake implements [rbcs.IntakeStore].
+func (s *Store) Intake(ctx context.Context, id string) (rbcs.IntakeEntry, error) {
+	list, err := s.intakes(ctx, intakesSQL, []string{id})
+	if err == nil && len(list) == 0 {
+		err = noEntry(id)
+	}
+	return first(list), err
+}
+
+// Intakes implements [rbcs.IntakeStore].
+func (s *Store) Intakes(ctx context.Context, q rbcs.IntakeQuery) ([]rbcs.IntakeEntry, error) {
+	after := q.After.DueAt
+	if after.IsZero() {
+		after = time.Unix(0, 0) // earlier than anything here
+	}
+	return s.intakes(ctx, listIntakeSQL, string(q.State), after, q.After.Position, q.Limit)
+}
+
+func (s *Store) intakes(ctx context.Context, sql string, args ...any) (list []rbcs.IntakeEntry, err error) {
+	err = s.read(ctx, func(rows pgx.Rows) error {
+		return scanIntake(rows, func(e *rbcs.IntakeEntry) { list = append(list, *e) })
+	}, sql, args...)
+	return list, err
+}
+
+// IntakeHistory implements [rbcs.IntakeStore].
+func (s *Store) IntakeHistory(ctx context.Context, id string) (list []rbcs.IntakeEvent, err error) {
+	err = s.read(ctx, func(rows pgx.Rows) error {
+		var e rbcs.IntakeEvent
+		var next pgtype.Timestamptz
+		_, err := pgx.ForEachRow(rows, []any{&e.At, (*string)(&e.Kind), &e.Instance, &e.Actor, (*string)(&e.Code), &e.Detail, &next}, func() error {
+			e.NextAt = next.Time
+			list = append(list, e)
+			return nil
+		})
+		return err
+	}, historyIntakeSQL, id)
+	return list, err
+}
+
+// IntakeStats implements [rbcs.IntakeStore].
+func (s *Store) IntakeStats(ctx context.Context) (stats rbcs.IntakeStats, err error) {
+	err = s.read(ctx, func(rows pgx.Rows) error {
+		var oldest pgtype.Timestamptz
+		_, err := pgx.ForEachRow(rows, []any{&stats.Queued, &stats.Retrying, &stats.Dead, &oldest, &stats.Now}, func() error {
+			stats.OldestDue = oldest.Time
+			return nil
+		})
+		return err
+	}, statsIntakeSQL, rbcs.IntakeCountLimit)
+	return stats, err
+}
+
+// ReplayIntake implements [rbcs.IntakeStore].
+func (s *Store) ReplayIntake(ctx context.Context, a rbcs.IntakeAction) ([]*rbcs.Error, error) {
+	return s.act(ctx, a, rbcs.IntakeQueued, rbcs.IntakeReplayed)
+}
+
+// DiscardIntake implements [rbcs.IntakeStore].
+func (s *Store) DiscardIntake(ctx context.Context, a rbcs.IntakeAction) ([]*rbcs.Error, error) {
+	return s.act(ctx, a, rbcs.IntakeDiscarded, rbcs.IntakeWasDiscarded)
+}
+
+// lockedEntry is an entry under an operator's lock.
+type lockedEntry struct {
+	state   rbcs.IntakeState
+	claimed bool
+}
+
+// act moves entries to a state, where they are not in it already.
+func (s *Store) act(ctx context.Context, a rbcs.IntakeAction, to rbcs.IntakeState, kind rbcs.IntakeEventKind) ([]*rbcs.Error, error) {
+	if len(a.IDs) == 0 {
+		return nil, nil
+	}
+	tx, err := s.begin(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer tx.rollback(ctx)
+	found := map[string]lockedEntry{}
+	b := tx.open(ctx)
+	b.Queue(lockSourcesOfSQL, a.IDs)
+	b.Queue(lockIntakeSQL, a.IDs).Query(func(rows pgx.Rows) error {
+		var id, source string
+		var e lockedEntry
+		_, err := pgx.ForEachRow(rows, []any{&id, (*string)(&e.state), &source, &e.claimed}, func() error {
+			found[id] = e
+			return nil
+		})
+		return err
+	})
+	if err := tx.send(ctx, b); err != nil {
+		return nil, failure(err)
+	}
+	errs := make([]*rbcs.Error, len(a.IDs))
+	var ids []string
+	for i, id := range a.IDs {
+		e, ok := found[id]
+		if errs[i] = e.refuse(id, ok); errs[i] == nil && e.state != to {
+			ids = append(ids, id)
+		}
+	}
+	if len(ids) == 0 {
+		return errs, nil
+	}
+	b = &pgx.Batch{}
+	b.Queue(actSQL, ids, string(to), string(kind), a.Reason, a.Actor, s.instance)
+	if to == rbcs.IntakeQueued {
+		b.Queue(readyAgainSQL, ids)
+	}
+	b.Queue(s.settings.commit)
+	if err := tx.send(ctx, b); err != nil {
+		return nil, failure(err)
+	}
+	if err := tx.commit(ctx); err != nil {
+		return nil, err
+	}
+	return errs, nil
+}
+
+// refuse says why an operator cannot have an entry.
+func (e lockedEntry) refuse(id string, found bool) *rbcs.Error {
+	switch {
+	case !found:
+		return noEntry(id)
+	case e.claimed && (e.state == rbcs.IntakeQueued || e.state == rbcs.IntakeRetrying):
+		return rbcs.Errorf(rbcs.Unavailable, "the transaction %s is being decided right now; look again in a moment", id)
+	}
+	return nil
+}
+
+func noEntry(id string) *rbcs.Error {
+	return rbcs.Errorf(rbcs.NotFound, "there is no transaction %s in the queue", id)
+}
