@@ -40,10 +40,11 @@ func tagOf(path string) string {
 	return tag
 }
 
-// postOperation describes an operation whose body this package reads itself.
+// postOperation describes an operation whose request this package reads itself.
 type postOperation struct {
 	id, method, path, summary, description string
 	switches                               []string                // parameters that are true or false
+	params                                 []*huma.Param           // the others
 	bodies                                 map[string]reflect.Type // by content type
 	answers                                map[int]answer
 }
@@ -119,6 +120,7 @@ func describePost(api huma.API, p postOperation) {
 			})
 		}
 	}
+	op.Parameters = append(op.Parameters, p.params...)
 	for _, name := range p.switches {
 		op.Parameters = append(op.Parameters, &huma.Param{
 			Name: name, In: "query", Description: parameterDocs[name], Schema: &huma.Schema{Type: huma.TypeBoolean, Default: false},

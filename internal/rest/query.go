@@ -32,31 +32,42 @@ const (
 // switches reads the parameters of a request that has none but those named,
 // each true or false. The result has bit i where names[i] is true.
 func switches(r *http.Request, names ...string) (members, error) {
-	if r.URL.RawQuery == "" { // as nearly all
-		return 0, nil
-	}
 	var on members
 	var faults faults
-	query, err := url.ParseQuery(r.URL.RawQuery)
-	faults.check("", err)
-	for _, name := range slices.Sorted(maps.Keys(query)) {
-		i := slices.Index(names, name)
-		pointer := "/" + escapePointer(name)
-		switch values := query[name]; {
-		case i < 0:
-			faults.check(pointer, errors.New("this request has no such parameter"))
-		case len(values) > 1:
-			faults.check(pointer, errors.New("this parameter stands twice"))
-		case values[0] == "true":
-			on |= 1 << i
-		case values[0] != "false":
-			faults.check(pointer, errors.New("this must be true or false"))
+	for name, value := range faults.parameters(r, names...) {
+		switch value {
+		case "true":
+			on |= 1 << slices.Index(names, name)
+		case "false":
+		default:
+			faults.check("/"+name, errors.New("this must be true or false"))
 		}
 	}
 	if faults != nil {
 		return 0, faults.err()
 	}
 	return on, nil
+}
+
+// parameters reads the parameters of a request that has none but those named.
+func (f *faults) parameters(r *http.Request, names ...string) map[string]string {
+	if r.URL.RawQuery == "" { // as nearly all
+		return nil
+	}
+	query, err := url.ParseQuery(r.URL.RawQuery)
+	f.check("", err)
+	found := make(map[string]string, len(query))
+	for _, name := range slices.Sorted(maps.Keys(query)) {
+		switch values := query[name]; {
+		case !slices.Contains(names, name):
+			f.check("/"+escapePointer(name), errors.New("this request has no such parameter"))
+		case len(values) > 1:
+			f.check("/"+name, errors.New("this parameter stands twice"))
+		default:
+			found[name] = values[0]
+		}
+	}
+	return found
 }
 
 // cut cuts a list that was read with one more than the limit, and reports

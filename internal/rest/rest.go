@@ -70,6 +70,8 @@ type Config struct {
 	Engine     Submitter
 	Currencies *rbcs.Currencies
 
+	Balances rbcs.BalanceReader // serves balances of now, such as a cache; nil: Store
+
 	Events   EventSource // nil: no /v1/events
 	Webhooks *Webhooks   // nil: no /v1/webhooks
 
@@ -104,6 +106,9 @@ func (c Config) withDefaults() (Config, error) {
 	require(c.MaxBody >= 0, "MaxBody is negative")
 	require(c.MaxBodies >= 0, "MaxBodies is negative")
 	require(c.RequestTimeout >= 0, "RequestTimeout is negative")
+	if c.Balances == nil {
+		c.Balances = c.Store
+	}
 	if c.Logger == nil {
 		c.Logger = slog.Default()
 	}

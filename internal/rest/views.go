@@ -63,28 +63,6 @@ func accountOf(a *rbcs.Account) Account {
 
 func formatTime(t time.Time) string { return string(appendTime(nil, t)) }
 
-// Balance is a balance at one moment.
-type Balance struct {
-	Number    string `json:"number"`
-	Currency  string `json:"currency"`
-	Balance   string `json:"balance" example:"12.34"`
-	Available string `json:"available" example:"12.34"`
-	Held      string `json:"held" example:"0.00"`
-	Version   int64  `json:"version"`
-	AsOf      string `json:"as_of" format:"date-time" doc:"The moment that the answer is true for."`
-	ServedBy  string `json:"served_by" enum:"cache,store"`
-}
-
-func balanceOf(b *rbcs.Balance) Balance {
-	decimals := b.Currency.Decimals
-	available, _ := b.Balance.Sub(b.Held) // in range: posting checks it with every change
-	return Balance{
-		Number: b.Number, Currency: b.Currency.Code,
-		Balance: b.Balance.Format(decimals), Available: available.Format(decimals), Held: b.Held.Format(decimals),
-		Version: b.Version, AsOf: formatTime(b.AsOf), ServedBy: "store",
-	}
-}
-
 // Total is the sum of accounts of one currency.
 type Total struct {
 	Currency  string `json:"currency" example:"USD"`
