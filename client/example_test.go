@@ -152,6 +152,28 @@ func ExampleClient_Balance() {
 	// not_found
 }
 
+func ExampleClient_Balances() {
+	ctx := context.Background()
+	c, stop := exampleService(ctx)
+	defer stop()
+
+	results, err := c.Balances(ctx, []string{"alice", "carol"})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	for _, r := range results {
+		if r.Err != nil {
+			fmt.Println(r.Err.Code)
+			continue
+		}
+		fmt.Println(r.Balance.Number, r.Balance.Available)
+	}
+	// Output:
+	// alice 100.00
+	// not_found
+}
+
 func ExampleClient_History() {
 	ctx := context.Background()
 	c, stop := exampleService(ctx)

@@ -176,6 +176,10 @@ func TestStatementsOfTheService(t *testing.T) {
 			t.Errorf("filtered: %+v, %v", e, err)
 		}
 	}
+	balances := must[[]client.BalanceResult](t)(c.Balances(ctx, []string{"bob", "nobody", "alice"}))
+	if len(balances) != 3 || balances[0].Balance.Number != "bob" || balances[2].Balance.Available != "65.50" || rbcs.CodeOf(balances[1].Err) != rbcs.NotFound {
+		t.Errorf("balances: %+v", balances)
+	}
 	totals := must[[]client.Total](t)(c.Totals(ctx, ""))
 	if len(totals) != 1 || totals[0].Currency != "USD" || totals[0].Accounts != 3 || totals[0].Balance != "0.00" || totals[0].AsOf.IsZero() {
 		t.Errorf("all accounts: %+v", totals)
