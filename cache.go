@@ -63,7 +63,7 @@ type CacheState struct {
 type BalanceReading struct {
 	Balance
 	Cached   bool   // by a cache
-	Fillable bool   // by a store that saw no other transaction hold the account, and a cache declared to [CacheControl]: it may take it
+	Fillable bool   // by a store that saw no other transaction hold the account, for a cache that was declared there before ([CacheControl])
 	Timeline int64  // of the database that was read
 	Err      *Error // [NotFound], where there is no such account; nothing else is set then but Number
 }

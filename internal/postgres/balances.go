@@ -9,8 +9,7 @@ import (
 )
 
 // balancesSQL reads everything from one snapshot: the balance, who holds its row,
-// the timeline, and whether a cache is in use. What is in brackets is evaluated
-// once, not for each row.
+// and the timeline.
 //
 // A cache may take the balance where nobody held the row when it was read: xmax,
 // who locked or changed it last, is nobody, or has ended, as far as the snapshot
@@ -20,22 +19,25 @@ import (
 // later than the snapshot was taken: whoever has locked the row in between is not
 // in the snapshot, and counts as holding it.
 //
-// This needs the rows of accounts to be locked by one transaction at a time, as a whole: no
-// foreign key to accounts, no FOR SHARE (xmax would be a multixact), no savepoint
-// (it would be a number that a snapshot does not list).
-var balancesSQL = `
+// This needs the rows of accounts to be locked by one transaction at a time, as a
+// whole: no foreign key to accounts, no FOR SHARE (xmax would be a multixact), no
+// savepoint (it would be a number that a snapshot does not list).
+//
+// There is a row even where no account is found: the server is to be known then, too.
+const balancesSQL = `
 select coalesce(a.number, ''), coalesce(a.currency, ''), coalesce(a.decimals, 0), a.balance, a.held, coalesce(a.version, 0),
 	greatest(a.updated_at, statement_timestamp()),
-	coalesce(` + lastingSQL + ` and case when a.xmax = 0 then true else pg_visible_in_snapshot((
-		(select ` + nextSQL + `) + ((a.xmax::text::bigint - (select ` + nextSQL + `) + 2147483648) & 4294967295) - 2147483648
-	)::text::xid8, pg_current_snapshot()) end, false),
-	(select ` + timelineNumberSQL + `)
-from cache_control c left join accounts a on a.number = any($1) where c.one`
+	case when a.xmax = 0 then true else coalesce(pg_visible_in_snapshot((
+		` + nextSQL + ` + ((a.xmax::text::bigint - ` + nextSQL + ` + 2147483648) & 4294967295) - 2147483648
+	)::text::xid8, pg_current_snapshot()), false) end,
+	server.timeline
+from (select ` + timelineNumberSQL + ` as timeline offset 0) as server left join accounts a on a.number = any($1)`
 
 const nextSQL = "pg_snapshot_xmax(pg_current_snapshot())::text::bigint"
 
-// balancesSettings make an array of numbers cost no planning.
-const balancesSettings = "select " + timeLimits + ", " + indexesOnly + ", " + genericPlans
+// balancesSettings are as few as leave one plan, which is made once: each costs
+// a part of what the rest of this read does.
+const balancesSettings = "select " + timeLimits + ", set_config('enable_seqscan', 'off', true), " + genericPlans
 
 // Balances implements [rbcs.BalanceReader]. A standby, which may be behind, does
 // not answer: [rbcs.Unavailable].
@@ -43,6 +45,7 @@ func (s *Store) Balances(ctx context.Context, numbers []string) ([]rbcs.BalanceR
 	if len(numbers) == 0 {
 		return nil, nil
 	}
+	declared := s.declared.Load() // before the read: see rule 2 in cache.go
 	found := make(map[string]rbcs.BalanceReading, len(numbers))
 	err := s.readWith(ctx, balancesSettings, func(rows pgx.Rows) error {
 		var r rbcs.BalanceReading
@@ -53,7 +56,9 @@ func (s *Store) Balances(ctx context.Context, numbers []string) ([]rbcs.BalanceR
 			if r.Timeline == 0 {
 				return errStandby
 			}
-			found[r.Number] = r
+			reading := r
+			reading.Fillable = r.Fillable && declared.lasts(r.Timeline, r.AsOf)
+			found[r.Number] = reading
 			return nil
 		})
 		return err

@@ -138,3 +138,46 @@ func BenchmarkHolds(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkBalances compares the read of one balance with that of one account,
+// and reads many balances at once, by several readers. One operation is one call.
+func BenchmarkBalances(b *testing.B) {
+	s := openStore(b, migrated(b))
+	const accounts = 10_000
+	createAccounts(b, s, accounts)
+	numbers := make([]string, accounts)
+	for i := range numbers {
+		numbers[i] = fmt.Sprintf("a:%d", i)
+	}
+	g := generator{prefix: "b", accounts: accounts, random: newRandom(1)}
+	for range 5 {
+		commit(b, s, g.batch(2000)...)
+	}
+	if _, err := s.Cache(b.Context()); err != nil { // in use, which is the dearer case
+		b.Fatal(err)
+	}
+	read := func(name string, once func(i int) error) {
+		b.Run(name, func(b *testing.B) {
+			var next atomic.Int64
+			b.RunParallel(func(pb *testing.PB) {
+				for pb.Next() {
+					if err := once(int(next.Add(1)*7919) % accounts); err != nil {
+						b.Error(err)
+						return
+					}
+				}
+			})
+		})
+	}
+	read("account", func(i int) error {
+		_, err := s.Account(b.Context(), numbers[i])
+		return err
+	})
+	for _, size := range []int{1, 10, 1000} {
+		read(fmt.Sprintf("balances=%d", size), func(i int) error {
+			from := min(i, accounts-size)
+			_, err := s.Balances(b.Context(), numbers[from:from+size])
+			return err
+		})
+	}
+}

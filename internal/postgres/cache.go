@@ -23,10 +23,10 @@ import (
 //     within [rbcs.MarkLife]. From the moment a commit has locked its rows, nobody
 //     begins either of them; so that dead after that moment all old balances are gone.
 //  2. Both happen only while a cache is in use, by a durable declaration that still
-//     lasts: for a read that is seen in the read's own snapshot, for a mark under
-//     the commit's locks. A commit reads the row after its locks, in a later
-//     snapshot: whoever read or marked before its locks saw the declaration before,
-//     and so the commit sees it too, or one that has ended. As it had to last when
+//     lasts: a read must have known it before it began, a commit that marks sees it
+//     under its locks. A commit reads the row after its locks, in a later
+//     snapshot: whoever read or marked before its locks saw the declaration earlier,
+//     and so the commit sees it too, or that it has ended. As it had to last when
 //     it was relied on, everything is dead by its end.
 //  3. A commit that sees a declaration goes on only if its fence has confirmed that
 //     the cache holds no old balance and never will; or if the cache is off: seen to
@@ -80,6 +80,18 @@ var (
 
 // timelineNumberSQL is the timeline as a number, 0 on a standby.
 const timelineNumberSQL = "('x' || (" + timelineSQL + "))::bit(32)::bigint"
+
+// declaration is what this process knows of one: on which timeline it saw it,
+// and until when it holds, by the database's clock.
+type declaration struct {
+	timeline int64
+	until    time.Time
+}
+
+// lasts reports whether it lasts for what is read on a timeline at a time.
+func (d *declaration) lasts(timeline int64, at time.Time) bool {
+	return d != nil && d.timeline == timeline && d.until.Sub(at) > lasting
+}
 
 var errStandby = rbcs.Errorf(rbcs.Unavailable, "the server is a standby; balances are read where they are written")
 
@@ -201,10 +213,9 @@ func (s *Store) turnOff(ctx context.Context, timeline int64) (wait time.Duration
 	return time.Duration(left * float64(time.Second)), nil
 }
 
-// lookSQL is a look at cache_control for [Store.Cache].
 var (
 	lookAtSQL = "select c.database, " + timelineNumberSQL + ", c.timeline = " + timelineNumberSQL + ", " + usedSQL + ", " + halfSQL + ", " + offSQL +
-		" from cache_control c where c.one"
+		", greatest(c.in_use_until, 'epoch') from cache_control c where c.one"
 	halfSQL = "(c.in_use_until > clock_timestamp() + " + seconds(inUse/2) + ")"
 
 	// A declaration after none has held for long begins with the server's timeline:
@@ -233,14 +244,21 @@ func (s *Store) Cache(ctx context.Context) (rbcs.CacheState, error) {
 	return state, err
 }
 
+// lookAtControl looks once, and notes the declaration that it sees. half is
+// whether that is not to be renewed yet, known whether the row has the server's timeline.
 func (s *Store) lookAtControl(ctx context.Context) (state rbcs.CacheState, known, half bool, err error) {
 	var used, off bool
-	err = s.inControl(ctx, nothingToWrite, lookAtSQL, one(&state.Database, &state.Timeline, &known, &used, &half, &off))
-	if err == nil && state.Timeline == 0 {
-		err = errStandby
+	var until time.Time
+	err = s.inControl(ctx, nothingToWrite, lookAtSQL, one(&state.Database, &state.Timeline, &known, &used, &half, &off, &until))
+	switch {
+	case err != nil:
+		return rbcs.CacheState{}, false, false, err
+	case state.Timeline == 0:
+		return rbcs.CacheState{}, false, false, errStandby
 	}
+	s.declared.Store(&declaration{timeline: state.Timeline, until: until})
 	state.Serve = known && used && !off
-	return state, known, half, err
+	return state, known, half, nil
 }
 
 // How inControl's transactions are written.

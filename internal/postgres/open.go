@@ -7,6 +7,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -38,7 +39,8 @@ type Store struct {
 	log      *slog.Logger
 	settings settings
 	frontier frontier
-	reads    chan struct{} // has one for each read under way
+	declared atomic.Pointer[declaration] // of a cache, as last seen; nil before the first look
+	reads    chan struct{}               // has one for each read under way
 
 	commitTimeout time.Duration
 	mu            sync.Mutex

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -30,7 +31,7 @@ var batchStatements = []planned{
 	{"recorded", recordedSQL, "'{x,y}'", []string{
 		"Index Scan using transactions_id", "Index Scan using accounts_pkey", "Index Scan Backward using transactions_references",
 	}},
-	{"place", placeSQL, "2", nil},
+	{"place", placeSQL, "2", []string{"Index Scan using cache_control_pkey"}},
 	{"insert", insertSQL, "'i', " + strings.Repeat("null, ", 26) + "null", []string{"Insert on transactions"}},
 	{"insert-further", insertFurtherSQL, "'i', " + strings.Repeat("null, ", 37) + "null", []string{"Insert on transactions"}},
 	{"update", updateSQL, strings.Repeat("null, ", 7) + "null", []string{"Tid Scan on accounts"}},
@@ -64,6 +65,9 @@ var readStatements = []planned{
 	{"log", logSQL, "1, 1000000, 10", []string{"Index Scan using transactions_pkey"}},
 	{"totals", totalsSQL, "'a:', 'a:~'", []string{"Index Scan using accounts_number_key"}},
 }
+
+// balancesStatement has settings of its own.
+var balancesStatement = []planned{{"balances", balancesSQL, "'{a:1,a:2}'", []string{"Index Scan using accounts_number_key"}}}
 
 // explain returns the plan of a prepared statement under the settings of its transaction.
 func explain(t *testing.T, conn *pgx.Conn, p planned, settings string, executeFirst bool) string {
@@ -110,7 +114,7 @@ func TestPlans(t *testing.T) {
 	early, late := connect(t, dsn), connect(t, dsn)
 	readSet, batchSet := readSettings, s.settings.begin
 	prepare := func(conn *pgx.Conn) {
-		for _, p := range append(batchStatements, readStatements...) {
+		for _, p := range slices.Concat(batchStatements, readStatements, balancesStatement) {
 			execute(t, conn, "prepare "+pgx.Identifier{p.name}.Sanitize()+" as "+p.sql)
 		}
 	}
@@ -131,6 +135,7 @@ func TestPlans(t *testing.T) {
 	prepare(early)
 	check("empty", early, batchStatements, batchSet, true)
 	check("empty", early, readStatements, readSet, false)
+	check("empty", early, balancesStatement, balancesSettings, true)
 
 	createAccounts(t, s, 5000)
 	g := generator{prefix: "p", accounts: 5000, random: newRandom(1)}
@@ -159,6 +164,8 @@ func TestPlans(t *testing.T) {
 		check(when+", planned late", late, batchStatements, batchSet, true)
 		check(when+", planned late", late, readStatements, readSet, true)
 		check(when+", planned early", early, readStatements, readSet, true)
+		check(when+", planned late", late, balancesStatement, balancesSettings, true)
+		check(when+", planned early", early, balancesStatement, balancesSettings, true)
 	}
 	var first, last time.Time
 	err := late.QueryRow(t.Context(), "select min(committed_at), max(committed_at) from transactions").Scan(&first, &last)
