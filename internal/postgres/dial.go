@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"os"
 	"sync/atomic"
 	"time"
 
@@ -22,9 +23,46 @@ const deadPeer = 30 * time.Second
 // then the answer is a network that [dial] refuses.
 type wire struct {
 	net.Conn
+	made       time.Time
+	heard      atomic.Int64 // when the server last said something: nanoseconds after made
+	lost       func(*wire)  // called when it turns out to be dead; nil until it is connected
 	committing atomic.Bool
 	warning    atomic.Pointer[pgconn.Notice] // the first one during this COMMIT
 }
+
+// Read implements [net.Conn].
+func (w *wire) Read(p []byte) (int, error) {
+	n, err := w.Conn.Read(p)
+	if n > 0 {
+		w.heard.Store(int64(time.Since(w.made)))
+	}
+	w.judge(err)
+	return n, err
+}
+
+// Write implements [net.Conn].
+func (w *wire) Write(p []byte) (int, error) {
+	n, err := w.Conn.Write(p)
+	w.judge(err)
+	return n, err
+}
+
+// judge tells of a connection that the other side, or the network, has ended.
+func (w *wire) judge(err error) {
+	if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) && !errors.Is(err, net.ErrClosed) {
+		w.gone()
+	}
+}
+
+// gone tells that the connection is dead, or leads to the wrong server.
+func (w *wire) gone() {
+	if w.lost != nil {
+		w.lost(w)
+	}
+}
+
+// idle is for how long the server has said nothing.
+func (w *wire) idle() time.Duration { return time.Since(w.made) - time.Duration(w.heard.Load()) }
 
 // RemoteAddr implements [net.Conn].
 func (w *wire) RemoteAddr() net.Addr {
@@ -71,5 +109,5 @@ func dial(ctx context.Context, network, address string) (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &wire{Conn: conn}, nil
+	return &wire{Conn: conn, made: time.Now()}, nil
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net"
-	"strings"
 	"testing"
 	"time"
 
@@ -297,61 +296,5 @@ func TestSameIDOnOtherAccounts(t *testing.T) {
 		if r := a.results[i]; r.Status != rbcs.Posted || r.Replayed || r.Err != nil {
 			t.Errorf("the one beside it: %+v", r)
 		}
-	}
-}
-
-func TestFailures(t *testing.T) {
-	pg := func(code string) error { return &pgconn.PgError{Code: code, Severity: "ERROR"} }
-	const (
-		unavailable = rbcs.Unavailable
-		unknown     = rbcs.OutcomeUnknown
-		internal    = rbcs.Internal
-	)
-	for _, c := range []struct {
-		err            error
-		before, commit rbcs.Code
-	}{
-		{pg("40001"), unavailable, unavailable},
-		{pg("40003"), unavailable, unknown},
-		{pg("40P01"), unavailable, unavailable},
-		{pg("55P03"), unavailable, unknown},
-		{pg("57014"), unavailable, unknown},
-		{pg("57P01"), unavailable, unknown},
-		{pg("57P02"), unavailable, unknown},
-		{pg("57P03"), unavailable, unknown},
-		{pg("53100"), unavailable, unknown},
-		{pg("53300"), unavailable, unknown},
-		{pg("08006"), unavailable, unknown},
-		{pg("08P01"), unavailable, unknown},
-		{pg("25006"), unavailable, unknown},
-		{pg("25P03"), unavailable, unknown},
-		{pg("23505"), internal, unknown},
-		{pg("42501"), internal, unknown},
-		{pg("26000"), internal, unknown},
-		{pg("42P01"), internal, unknown},
-		{pg("XX001"), internal, unknown},
-		{pg(""), internal, unknown},
-		{net.ErrClosed, unavailable, unknown},
-		{context.DeadlineExceeded, unavailable, unknown},
-		{context.Canceled, unavailable, unknown},
-	} {
-		if got := rbcs.CodeOf(failure(c.err)); got != c.before {
-			t.Errorf("%v before COMMIT: %q, want %q", c.err, got, c.before)
-		}
-		if got := rbcs.CodeOf(committed(pgconn.CommandTag{}, nil, c.err)); got != c.commit {
-			t.Errorf("%v in COMMIT: %q, want %q", c.err, got, c.commit)
-		}
-	}
-	wantCode(t, committed(pgconn.NewCommandTag("ROLLBACK"), nil, nil), unavailable)
-	wantCode(t, committed(pgconn.NewCommandTag("COMMIT"), &pgconn.Notice{Severity: "WARNING"}, nil), unknown)
-	wantCode(t, committed(pgconn.NewCommandTag("COMMIT"), nil, nil), "")
-	if err := setUpFailure("x", net.ErrClosed); !strings.Contains(err.Error(), net.ErrClosed.Error()) {
-		t.Errorf("no cause in %v", err)
-	}
-	if err := failure(net.ErrClosed); strings.Contains(err.Error(), net.ErrClosed.Error()) || !errors.Is(err, net.ErrClosed) {
-		t.Errorf("a client is told the cause: %v", err)
-	}
-	if err := failure(pg("42501")); !strings.Contains(err.Error(), "run rbcs migrate as the schema's owner") {
-		t.Errorf("no advice in %v", err)
 	}
 }

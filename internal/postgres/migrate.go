@@ -35,6 +35,7 @@ type MigrateOptions struct {
 	// ServiceRole, where it is set, is granted what the service needs and no
 	// more: in particular neither UPDATE nor DELETE on the log.
 	ServiceRole string
+	Access      Access       // how connections prove who they are, beside the DSN
 	Logger      *slog.Logger // default: slog.Default()
 }
 
@@ -46,7 +47,12 @@ func Migrate(ctx context.Context, dsn string, opts MigrateOptions) error {
 	if err != nil {
 		return rbcs.Errorf(rbcs.InvalidRequest, "the store's DSN is not valid: %w", err)
 	}
-	db := stdlib.OpenDB(*config)
+	wantPrimary(config, dsn)
+	access := &access{Access: opts.Access}
+	if err := access.check(config); err != nil {
+		return err
+	}
+	db := stdlib.OpenDB(*config, stdlib.OptionBeforeConnect(access.prove))
 	err = migrate(ctx, db, opts)
 	return errors.Join(err, db.Close())
 }

@@ -22,6 +22,7 @@ type Options struct {
 	Instance      string        // recorded with every decision as who committed it
 	Logger        *slog.Logger  // default: slog.Default()
 	MaxConns      int32         // of the pool; default 10, or pool_max_conns of the DSN. Reads take at most half of them
+	Access        Access        // how connections prove who they are, beside the DSN
 	CommitTimeout time.Duration // how long the answer to COMMIT is waited for, where the caller's deadline is not earlier; default 30 s
 }
 
@@ -35,6 +36,7 @@ const (
 type Store struct {
 	pool     *pgxpool.Pool
 	control  *pgxpool.Pool // for cache_control alone; it connects when it is needed
+	links    *links
 	instance string
 	log      *slog.Logger
 	settings settings
@@ -71,6 +73,11 @@ func Open(ctx context.Context, dsn string, opts Options) (*Store, error) {
 	case !strings.Contains(dsn, "pool_max_conns"):
 		config.MaxConns = defaultMaxConns
 	}
+	links := &links{access: access{Access: opts.Access}}
+	if err := links.access.check(config.ConnConfig); err != nil {
+		return nil, err
+	}
+	links.attach(config, dsn)
 	pool, err := pgxpool.NewWithConfig(ctx, config)
 	if err != nil {
 		return nil, setUpFailure("opening the store", err)
@@ -82,8 +89,10 @@ func Open(ctx context.Context, dsn string, opts Options) (*Store, error) {
 		pool.Close()
 		return nil, setUpFailure("opening the store", err)
 	}
+	links.watch(pool, control)
 	s := &Store{
 		pool:          pool,
+		links:         links,
 		control:       control,
 		instance:      opts.Instance,
 		log:           opts.Logger,
@@ -105,6 +114,14 @@ func Open(ctx context.Context, dsn string, opts Options) (*Store, error) {
 	return s, nil
 }
 
+// wantPrimary has several hosts of a DSN tried until one accepts writes, and a
+// single one refused that does not.
+func wantPrimary(conn *pgx.ConnConfig, dsn string) {
+	if conn.ValidateConnect == nil && !strings.Contains(dsn, "target_session_attrs") && os.Getenv("PGTARGETSESSIONATTRS") == "" {
+		conn.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsReadWrite
+	}
+}
+
 // parse reads a DSN and makes it one without session state.
 func parse(dsn string) (*pgxpool.Config, error) {
 	config, err := pgxpool.ParseConfig(dsn)
@@ -124,15 +141,7 @@ func parse(dsn string) (*pgxpool.Config, error) {
 		return nil, rbcs.Errorf(rbcs.InvalidRequest,
 			"the store's DSN sets default_query_exec_mode=%s, which does not know the parameters' types; for a pooler without prepared statements write cache_describe", conn.DefaultQueryExecMode)
 	}
-	if conn.ValidateConnect == nil && !strings.Contains(dsn, "target_session_attrs") && os.Getenv("PGTARGETSESSIONATTRS") == "" {
-		conn.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsReadWrite
-	}
-	conn.DialFunc = dial
-	conn.OnNotice = noticed
-	config.AfterConnect = func(_ context.Context, c *pgx.Conn) error {
-		registerTypes(c.TypeMap())
-		return nil
-	}
+	wantPrimary(conn, dsn)
 	return config, nil
 }
 
@@ -193,8 +202,9 @@ func (s *Store) Check(ctx context.Context) error {
 	if err := s.pool.QueryRow(ctx, checkSQL).Scan(&readOnly); err != nil {
 		return failure(err)
 	}
-	if readOnly {
-		return rbcs.Errorf(rbcs.Unavailable, "the server is a standby or read-only")
+	if readOnly { // it was the primary when this connection was made
+		s.pool.Reset()
+		return &rbcs.Error{Code: rbcs.Unavailable, Message: "the server is a standby or read-only", Away: true}
 	}
 	return nil
 }

@@ -26,9 +26,9 @@ func faultOf(code int, message string) *rbcs.Error {
 	case lib.SQLITE_BUSY, lib.SQLITE_LOCKED, lib.SQLITE_PROTOCOL:
 		return failure(rbcs.Unavailable, cause, "the database file is locked by another program")
 	case lib.SQLITE_FULL:
-		return failure(rbcs.Unavailable, cause, "the disk with the database file is full; make room")
+		return away(cause, "the disk with the database file is full; make room")
 	case lib.SQLITE_IOERR:
-		return failure(rbcs.Unavailable, cause, "reading or writing the database file failed; check its disk")
+		return away(cause, "reading or writing the database file failed; check its disk")
 	case lib.SQLITE_CANTOPEN:
 		return cannotOpen(cause)
 	case lib.SQLITE_NOMEM:
@@ -55,7 +55,12 @@ func inService(cause error) error {
 }
 
 func cannotOpen(cause error) *rbcs.Error {
-	return failure(rbcs.Unavailable, cause, "the database file cannot be opened; check that its folder exists, and that this user may write both")
+	return away(cause, "the database file cannot be opened; check that its folder exists, and that this user may write both")
+}
+
+// away is a failure that every commit meets.
+func away(cause error, message string) *rbcs.Error {
+	return &rbcs.Error{Code: rbcs.Unavailable, Message: message, Away: true, Err: cause}
 }
 
 // isFault reports whether err comes from SQLite and is of a primary result code.

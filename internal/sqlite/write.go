@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	lib "modernc.org/sqlite/lib"
@@ -199,7 +200,10 @@ func commitFault(err error) error {
 	if isFault(err, lib.SQLITE_BUSY) {
 		return err
 	}
-	return failure(rbcs.OutcomeUnknown, err, "the commit failed and may still be found after a crash; submit it again")
+	unknown := failure(rbcs.OutcomeUnknown, err, "the commit failed and may still be found after a crash; submit it again")
+	var known *rbcs.Error
+	unknown.Away = errors.As(err, &known) && known.Away
+	return unknown
 }
 
 // Check reports whether the store can commit now.
