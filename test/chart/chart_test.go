@@ -207,4 +207,3 @@ func firstDifference(a, b string) (line int, inA, inB string) {
 	}
 	return 0, "", ""
 }
-

@@ -12,7 +12,6 @@ import (
 	"testing"
 
 	monitoring "github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring/v1"
-	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/promql/parser"
 )
 
@@ -53,7 +52,7 @@ func TestQueriesAskForWhatThereIs(t *testing.T) {
 }
 
 // targetLabels are those that scraping adds.
-var targetLabels = []string{labels.MetricName, "namespace", "job", "pod"}
+var targetLabels = []string{"__name__", "namespace", "job", "pod"}
 
 func checkSelector(t *testing.T, where string, selector *parser.VectorSelector, served map[string][]string, declared map[string]bool) {
 	t.Helper()

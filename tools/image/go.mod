@@ -1,0 +1,3 @@
+module rbcs/tools/image
+
+go 1.26.0
