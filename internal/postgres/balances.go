@@ -24,16 +24,19 @@ import (
 // savepoint (it would be a number that a snapshot does not list).
 //
 // There is a row even where no account is found: the server is to be known then, too.
-const balancesSQL = `
+var balancesSQL = `
 select coalesce(a.number, ''), coalesce(a.currency, ''), coalesce(a.decimals, 0), a.balance, a.held, coalesce(a.version, 0),
 	greatest(a.updated_at, statement_timestamp()),
 	case when a.xmax = 0 then true else coalesce(pg_visible_in_snapshot((
-		` + nextSQL + ` + ((a.xmax::text::bigint - ` + nextSQL + ` + 2147483648) & 4294967295) - 2147483648
+		` + wholeSQL("a.xmax::text::bigint", "pg_snapshot_xmax(pg_current_snapshot())::text::bigint") + `
 	)::text::xid8, pg_current_snapshot()), false) end,
 	server.timeline
 from (select ` + timelineNumberSQL + ` as timeline offset 0) as server left join accounts a on a.number = any($1)`
 
-const nextSQL = "pg_snapshot_xmax(pg_current_snapshot())::text::bigint"
+// wholeSQL is the number nearest to next whose low 32 bits are given.
+func wholeSQL(low, next string) string {
+	return next + " + ((" + low + " - " + next + " + 2147483648) & 4294967295) - 2147483648"
+}
 
 // balancesSettings are as few as leave one plan, which is made once: each costs
 // a part of what the rest of this read does.
