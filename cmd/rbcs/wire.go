@@ -49,7 +49,7 @@ func (s *server) wire(ctx context.Context) (http.Handler, error) {
 	s.gauges(metrics)
 	s.cacheMetrics(metrics)
 	handler, err := rest.New(rest.Config{
-		Store: s.store, Engine: s.engine, Currencies: currencies, Events: s.feed,
+		Store: s.store, Balances: s.balances(), Engine: s.engine, Currencies: currencies, Events: s.feed,
 		Webhooks: &rest.Webhooks{
 			ValidateURL: func(url string) error { return webhook.ValidateURL(url, s.cfg.WebhookPrivate) },
 			NewSecret:   webhook.NewSecret, Wake: s.webhooks.Wake,

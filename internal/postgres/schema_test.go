@@ -201,7 +201,10 @@ func everything(t *testing.T, s *Store) {
 	_, err18 := s.UpdateWebhook(ctx, w.ID, rbcs.WebhookChange{Paused: new(false)})
 	_, err19 := s.ClaimWebhooks(ctx, "me", time.Minute)
 	_, err20 := s.DeliveredWebhook(ctx, "me", w, 0)
-	if err := errors.Join(err1, err2, err3, err4, err5, err6, err7, err8, err9, err10, err11, err12, err13, err14, err15, err16, err17,
+	_, err21 := s.Balances(ctx, []string{"a:0"})
+	cache, err22 := s.Cache(ctx)
+	_, err23 := s.turnOff(ctx, cache.Timeline)
+	if err := errors.Join(err21, err22, err23, err1, err2, err3, err4, err5, err6, err7, err8, err9, err10, err11, err12, err13, err14, err15, err16, err17,
 		err18, err19, err20, s.DeleteWebhook(ctx, w.ID), s.Check(ctx)); err != nil {
 		t.Fatal(err)
 	}
