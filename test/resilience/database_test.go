@@ -1,0 +1,256 @@
+package resilience
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"rbcs/internal/testenv"
+)
+
+// Faults of the database servers.
+
+func (c *cluster) promoted() fault {
+	return fault{
+		name: "primary: killed, standby promoted", touches: "servers", hold: 200 * time.Millisecond, from: fromBegun,
+		begin: func(ctx context.Context) (func(ctx context.Context) error, error) { return c.rebuild, c.promote(ctx) },
+	}
+}
+
+// promotedLagging promotes a standby that did not get the last of what was acknowledged.
+func (c *cluster) promotedLagging(b *books) fault {
+	f := c.promoted()
+	f.name = "primary: killed, lagging asynchronous standby promoted"
+	f.begin = func(ctx context.Context) (func(ctx context.Context) error, error) {
+		err := c.execute(ctx, c.standby.URL, "alter system set primary_conninfo = ''", "select pg_reload_conf()")
+		if err != nil {
+			return nil, err
+		}
+		<-time.After(200 * time.Millisecond) // it lags by that
+		err = c.promote(ctx)
+		b.forget()
+		return c.rebuild, err
+	}
+	return f
+}
+
+func (c *cluster) restarted() fault {
+	return fault{
+		name: "primary: immediate shutdown, restart", touches: "servers", from: fromBegun,
+		begin: instant(func(ctx context.Context) error { return errors.Join(c.primary.Crash(), c.primary.Start(ctx)) }),
+	}
+}
+
+// standbyLost takes the synchronous standby away: commits wait, until whoever
+// manages the cluster lets them go on without it.
+func (c *cluster) standbyLost() fault {
+	return fault{
+		name: "standby: killed, commits wait for it", touches: "servers", hold: 500 * time.Millisecond, from: fromEnd,
+		begin: lasting(
+			func() error { return c.standby.Crash() },
+			func(ctx context.Context) error {
+				return errors.Join(c.alone(ctx, c.primary), c.standby.Start(ctx), c.wait(ctx))
+			}),
+	}
+}
+
+// exhausted takes all connections of the primary from outside.
+func (c *cluster) exhausted() fault {
+	return fault{
+		name: "primary: max_connections taken", touches: "servers", hold: 500 * time.Millisecond, from: fromEnd,
+		begin: func(ctx context.Context) (func(ctx context.Context) error, error) {
+			var taken []*pgx.Conn
+			ctxTake, cancel := context.WithTimeout(ctx, startTimeout)
+			defer cancel()
+			take := func() error { // as many as there are
+				for {
+					conn, err := pgx.Connect(ctxTake, c.primary.URL+"&application_name=outside")
+					if err != nil {
+						if strings.Contains(err.Error(), "53300") {
+							return nil
+						}
+						return err
+					}
+					taken = append(taken, conn)
+				}
+			}
+			release := func(ctx context.Context) error {
+				var errs []error
+				for _, conn := range taken {
+					errs = append(errs, conn.Close(ctx))
+				}
+				return errors.Join(errs...)
+			}
+			err := take()
+			for range 20 { // what the service had is free only now
+				if err == nil {
+					_, err = taken[0].Exec(ctxTake, terminateSQL)
+				}
+				if err == nil {
+					err = take()
+				}
+			}
+			return release, err
+		},
+	}
+}
+
+const terminateSQL = `select pg_terminate_backend(pid) from pg_stat_activity where backend_type = 'client backend' and application_name not in ('outside', 'checks')`
+
+// terminated ends all sessions of the service, as an administrator may.
+func (c *cluster) terminated() fault {
+	return fault{
+		name: "primary: sessions terminated", touches: "servers",
+		begin: instant(func(ctx context.Context) error {
+			return c.execute(ctx, c.primary.URL+"&application_name=checks", terminateSQL)
+		}),
+	}
+}
+
+// deadlocks locks accounts from outside in the reverse order of the service's,
+// until PostgreSQL has found a deadlock.
+func (c *cluster) deadlocks() fault {
+	return fault{
+		name: "locks: deadlocks from outside", touches: "servers",
+		begin: instant(func(ctx context.Context) error {
+			ctx, cancel := context.WithTimeout(ctx, startTimeout)
+			defer cancel()
+			before, err := c.found()
+			if err != nil {
+				return err
+			}
+			done, stop := context.WithCancel(ctx)
+			defer stop()
+			var sessions sync.WaitGroup
+			failures := make(chan error, 3)
+			for range 3 {
+				sessions.Go(func() { failures <- c.lockBackwards(ctx, done) })
+			}
+			for {
+				now, err := c.found()
+				if err != nil || now > before || ctx.Err() != nil {
+					stop()
+					sessions.Wait()
+					return errors.Join(err, ctx.Err(), <-failures, <-failures, <-failures)
+				}
+				<-time.After(4 * pause)
+			}
+		}),
+	}
+}
+
+// found counts the deadlocks that the primary has logged.
+func (c *cluster) found() (int, error) {
+	log, err := c.primary.Log()
+	return strings.Count(log, "deadlock detected"), err
+}
+
+// lockBackwards locks many accounts, the last one first, again and again until done.
+func (c *cluster) lockBackwards(ctx, done context.Context) error {
+	conn, err := pgx.Connect(ctx, c.direct())
+	if err != nil {
+		return err
+	}
+	defer func() { _ = conn.Close(ctx) }()
+	for done.Err() == nil {
+		high := accounts/2 + 1 + rand.Int32N(accounts/2)
+		for _, sql := range []string{
+			"begin",
+			fmt.Sprintf("select from accounts where number = '%s' for update", numberOf(c.accounts, high)),
+			"select pg_sleep(0.02)",
+			fmt.Sprintf("select from accounts where number < '%s' and number > '%s' order by number desc for update", numberOf(c.accounts, accounts/2), c.accounts),
+			"rollback",
+		} {
+			if _, err := conn.Exec(ctx, sql); err != nil && !strings.Contains(err.Error(), "40P01") && !strings.Contains(err.Error(), "25P02") {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// Faults of the network between the service and the database.
+
+// commitsBroken breaks connections in the middle of COMMIT: half of these
+// commits take place and half do not.
+func (c *cluster) commitsBroken(random *rand.Rand) fault {
+	return fault{
+		name: "network: cut in the middle of COMMIT", touches: "commits",
+		begin: instant(func(ctx context.Context) error {
+			ctx, cancel := context.WithTimeout(ctx, startTimeout)
+			defer cancel()
+			for range 4 {
+				var once sync.Once
+				broken := make(chan struct{})
+				lose := testenv.LoseAnswer
+				if random.IntN(2) == 0 {
+					lose = testenv.LoseCommit
+				}
+				do := testenv.CommitFault(func(client, server net.Conn, message []byte) {
+					lose(client, server, message)
+					once.Do(func() { close(broken) })
+				})
+				for _, h := range c.hosts { // whichever is the primary by then
+					h.back.OnCommit.Store(&do)
+				}
+				select {
+				case <-broken:
+				case <-ctx.Done():
+					return fmt.Errorf("no COMMIT came: %w", ctx.Err())
+				}
+			}
+			return nil
+		}),
+	}
+}
+
+func (c *cluster) slow() fault {
+	return c.poisoned("network: latency of 100 ms to the database", "latency", map[string]int{"latency": 50, "jitter": 20}, fromStart)
+}
+
+// silent loses everything that is sent; connections only seem to be there.
+func (c *cluster) silent() fault {
+	return c.poisoned("network: everything to the database lost", "timeout", map[string]int{"timeout": 0}, fromEnd)
+}
+
+func (c *cluster) reset() fault {
+	return c.poisoned("network: connections to the database reset", "reset_peer", map[string]int{"timeout": 20}, fromEnd)
+}
+
+func (c *cluster) poisoned(name, kind string, attributes map[string]int, from origin) fault {
+	return fault{
+		name: name, touches: "network", hold: 700 * time.Millisecond, from: from,
+		begin: lasting(
+			func() error {
+				return errors.Join(c.hosts[0].front.poison(kind, attributes), c.hosts[1].front.poison(kind, attributes))
+			},
+			func(ctx context.Context) error {
+				return errors.Join(c.hosts[0].front.cure(ctx), c.hosts[1].front.cure(ctx))
+			}),
+	}
+}
+
+// send sends one command to Redis.
+func send(ctx context.Context, address, command string) error {
+	conn, err := new(net.Dialer).DialContext(ctx, "tcp", address)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = conn.Close() }()
+	if _, err := io.WriteString(conn, command+"\r\n"); err != nil {
+		return err
+	}
+	answer := make([]byte, 3)
+	if _, err := io.ReadFull(conn, answer); err != nil || string(answer) != "+OK" {
+		return errors.Join(err, fmt.Errorf("redis answers %s with %q", command, answer))
+	}
+	return nil
+}

@@ -1,0 +1,50 @@
+package resilience
+
+import (
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+)
+
+var (
+	long      = flag.Bool("resilience.long", false, "inject at least 500 faults into at least 1,000,000 transactions, and write the report")
+	share     = flag.Float64("resilience.share", 1, "how much of the long form to run: 0.2 for a fifth")
+	seedFlag  = flag.Uint64("resilience.seed", 0, "seed of what is random; 0 takes a new one")
+	reportDir = flag.String("resilience.report", "", "folder for resilience.md and resilience.svg (the long form's default: docs/reports)")
+	only      = flag.String("resilience.only", "", "only the scenarios whose name contains this")
+)
+
+// seed is what everything random follows from, but for the order in which
+// processes come to run.
+func seed() uint64 {
+	if *seedFlag == 0 {
+		*seedFlag = uint64(rand.Uint32()) + 1
+	}
+	return *seedFlag
+}
+
+// program is the path of the program under test; jumping is the same program
+// with a clock that the test sets, see clock_test.go.
+var program, jumping string
+
+func TestMain(m *testing.M) {
+	dir, err := os.MkdirTemp("", "rbcs-resilience-")
+	if err != nil {
+		panic(err)
+	}
+	program, jumping = filepath.Join(dir, "rbcs"), filepath.Join(dir, "rbcs-jumping")
+	code := 1
+	if out, err := exec.Command("go", "build", "-o", program, "rbcs/cmd/rbcs").CombinedOutput(); err != nil {
+		fmt.Fprintf(os.Stderr, "go build: %v\n%s", err, out)
+	} else {
+		code = m.Run()
+	}
+	if err := os.RemoveAll(dir); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+	}
+	os.Exit(code)
+}

@@ -1,0 +1,152 @@
+package resilience
+
+import (
+	"cmp"
+	"context"
+	"math/rand/v2"
+	"strings"
+	"testing"
+	"time"
+
+	"rbcs/test/resilience/report"
+)
+
+// TestResilience breaks everything, one thing at a time and then several together.
+func TestResilience(t *testing.T) {
+	u := newSuite(t)
+	built := make(chan error, 1)
+	go func() { built <- buildJumping(context.WithoutCancel(t.Context())) }() // it takes a minute the first time
+	c := startCluster(t)
+	u.alone(t, c)
+	u.fresh(t, c, "several together, at random", func(t *testing.T, name string) {
+		u.do(t, scenario{
+			name: name, system: &c.system, faults: c.all(u.random), together: 3,
+			count: u.size(8, 200), least: u.size(0, 400_000),
+		})
+	})
+	u.lagging(t, c)
+	if err := <-built; err != nil {
+		t.Fatal(err)
+	}
+	u.clocks(t, c)
+	u.diskFull(t)
+	u.finish(t)
+}
+
+// size returns how much of something there is: in the short form, and at least in the long one.
+func (u *suite) size(short, whole int) int {
+	if *long {
+		return max(short, int(float64(whole)**share))
+	}
+	return short
+}
+
+// fresh runs a scenario, in the long form on a database of its own.
+func (u *suite) fresh(t *testing.T, c *cluster, name string, do func(t *testing.T, name string)) {
+	t.Helper()
+	if !strings.Contains(name, *only) {
+		return
+	}
+	t.Run(name, func(t *testing.T) {
+		if *long {
+			if err := c.renew(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		do(t, name)
+	})
+}
+
+// alone injects each fault by itself.
+func (u *suite) alone(t *testing.T, c *cluster) {
+	byName := map[string][]fault{}
+	var order []string
+	for _, f := range c.all(u.random) {
+		if byName[f.name] == nil {
+			order = append(order, f.name)
+		}
+		byName[f.name] = append(byName[f.name], f)
+	}
+	for _, name := range order {
+		u.fresh(t, c, name, func(t *testing.T, name string) {
+			again := byNameOf(c.all(u.random), name) // of the instances that run now
+			u.do(t, scenario{
+				name: name, system: &c.system, faults: again, count: u.size(1, 14), least: u.size(0, 25_000),
+				noFailed: strings.HasPrefix(name, "instance: SIGKILL") || strings.HasPrefix(name, "instance: SIGTERM"),
+				noLost:   strings.HasPrefix(name, "instance: SIGTERM"),
+			})
+		})
+	}
+}
+
+func byNameOf(faults []fault, name string) (list []fault) {
+	for _, f := range faults {
+		if f.name == name {
+			list = append(list, f)
+		}
+	}
+	return list
+}
+
+// lagging promotes standbys that lag: what they lose is counted.
+func (u *suite) lagging(t *testing.T, c *cluster) {
+	const name = "primary: killed, lagging asynchronous standby promoted"
+	u.fresh(t, c, name, func(t *testing.T, name string) {
+		c.async = true
+		defer func() { c.async = false }()
+		if err := c.wait(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		u.do(t, scenario{
+			name: name, system: &c.system, lossy: true, count: u.size(1, 10), least: u.size(0, 10_000),
+			prepare: func(l *load) []fault { return []fault{c.promotedLagging(l.books)} },
+		})
+	})
+	if err := c.wait(t.Context()); err != nil { // with the standby again
+		t.Fatal(err)
+	}
+}
+
+// clocks makes the clocks of the instances and of the database jump.
+func (u *suite) clocks(t *testing.T, c *cluster) {
+	u.fresh(t, c, "clock of an instance: jumps by an hour", func(t *testing.T, name string) {
+		clocks, err := c.restartJumping(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		u.do(t, scenario{name: name, system: &c.system, faults: c.clocksJump(clocks), count: u.size(2, 14), least: u.size(0, 25_000)})
+	})
+	u.fresh(t, c, "clock of the database: jumps by an hour", func(t *testing.T, name string) {
+		if err := c.fakeDatabaseClock(t.Context(), true); err != nil {
+			t.Fatal(err)
+		}
+		u.do(t, scenario{name: name, system: &c.system, faults: c.databaseClockJumps(), count: u.size(2, 14), least: u.size(0, 25_000)})
+	})
+}
+
+func newSuite(t *testing.T) *suite {
+	n := seed()
+	t.Logf("-resilience.seed=%d", n)
+	return &suite{
+		random: rand.New(rand.NewPCG(n, 0)),
+		began:  time.Now(),
+		run:    &report.Run{Title: "Resilience", Date: time.Now(), Seed: n, Bin: 500 * time.Millisecond},
+	}
+}
+
+// finish prints the totals, and writes the report where one is asked for.
+func (u *suite) finish(t *testing.T) {
+	u.run.Took = time.Since(u.began)
+	total := u.run.Totals()
+	t.Logf("%d faults, %d requests, %d transactions, %d anomalies in %s", total.Faults, total.Requests, total.Transactions, total.Anomalous, u.run.Took)
+	dir := *reportDir
+	if *long && *share == 1 {
+		dir = cmp.Or(dir, "../../docs/reports")
+	}
+	if dir == "" {
+		return
+	}
+	if err := u.write(dir); err != nil {
+		t.Error(err)
+	}
+}
