@@ -19,9 +19,10 @@ import (
 
 // ImportCmd imports files of accounts and transactions.
 type ImportCmd struct {
-	Files      []string      `arg:"" name:"file" help:"NDJSON or CSV, also gzipped; - is standard input."`
-	URL        string        `name:"url" placeholder:"URL" help:"Import through the service at this address (http://127.0.0.1:8080, unless --store is given)."`
-	Store      StoreName     `placeholder:"STORE" help:"Import straight into sqlite:FILE or postgres://USER@HOST/DATABASE, without a service."`
+	Files []string  `arg:"" name:"file" help:"NDJSON or CSV, also gzipped; - is standard input."`
+	URL   string    `name:"url" placeholder:"URL" help:"Import through the service at this address (http://127.0.0.1:8080, unless --store is given)."`
+	Store StoreName `placeholder:"STORE" help:"Import straight into sqlite:FILE or postgres://USER@HOST/DATABASE, without a service."`
+	StoreAccess
 	Currencies currencyList  `placeholder:"CODE=DECIMALS,…" help:"With --store: currencies to declare, as for rbcs serve."`
 	Batch      int           `default:"5000" placeholder:"N" help:"Lines that are sent together, at most 10000 (${default})."`
 	RetryFor   time.Duration `default:"2m" placeholder:"TIME" help:"With --url: how long to try again while the service is away or overloaded (${default})."`

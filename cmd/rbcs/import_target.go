@@ -50,7 +50,7 @@ func (c *ImportCmd) target(ctx context.Context, m *Main) (importTarget, error) {
 		inFlight = postgresInFlight
 	}
 	logger := m.quietLogger()
-	store, err := openStore(ctx, c.Store, storeOptions{instance: host + "/import", inFlight: inFlight, logger: logger})
+	store, err := openStore(ctx, c.Store, storeOptions{access: c.StoreAccess, instance: host + "/import", inFlight: inFlight, logger: logger})
 	if err != nil {
 		return nil, err
 	}

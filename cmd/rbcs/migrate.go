@@ -9,8 +9,9 @@ import (
 
 // MigrateCmd brings a store's schema up to date.
 type MigrateCmd struct {
-	Store       StoreName `default:"sqlite:rbcs.db" placeholder:"STORE" help:"sqlite:FILE or postgres://USER@HOST/DATABASE (${default}). On PostgreSQL: a role that may change the schema, and not through a transaction-mode pooler."`
-	ServiceRole string    `placeholder:"ROLE" help:"PostgreSQL role that the service connects as, if another one: it is granted what the service needs, and no UPDATE or DELETE on the log of transactions."`
+	Store StoreName `default:"sqlite:rbcs.db" placeholder:"STORE" help:"sqlite:FILE or postgres://USER@HOST/DATABASE (${default}). On PostgreSQL: a role that may change the schema, and not through a transaction-mode pooler."`
+	StoreAccess
+	ServiceRole string `placeholder:"ROLE" help:"PostgreSQL role that the service connects as, if another one: it is granted what the service needs, and no UPDATE or DELETE on the log of transactions."`
 }
 
 // Help is the long help of the command.
@@ -38,13 +39,16 @@ func (c *MigrateCmd) Run(ctx context.Context, m *Main) error {
 
 func (c *MigrateCmd) migrate(ctx context.Context, m *Main) error {
 	if !c.Store.Postgres() {
-		store, err := openStore(ctx, c.Store, storeOptions{logger: m.quietLogger()}) // which migrates
+		store, err := openStore(ctx, c.Store, storeOptions{access: c.StoreAccess, logger: m.quietLogger()}) // which migrates
 		if err != nil {
 			return err
 		}
 		return store.Close()
 	}
-	err := postgres.Migrate(ctx, string(c.Store), postgres.MigrateOptions{ServiceRole: c.ServiceRole, Logger: m.quietLogger()})
+	access, err := c.of(ctx, c.Store)
+	if err == nil {
+		err = postgres.Migrate(ctx, string(c.Store), postgres.MigrateOptions{ServiceRole: c.ServiceRole, Access: access, Logger: m.quietLogger()})
+	}
 	if err != nil {
 		return fmt.Errorf("--store %s: %w", c.Store, err)
 	}

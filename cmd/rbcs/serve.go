@@ -16,8 +16,9 @@ import (
 
 // ServeCmd runs the balance service.
 type ServeCmd struct {
-	Listen         string        `default:"127.0.0.1:8080" placeholder:"HOST:PORT" help:"Address of the HTTP interface (${default}). Port 0 takes a free one."`
-	Store          StoreName     `default:"sqlite:rbcs.db" placeholder:"STORE" help:"sqlite:FILE or postgres://USER@HOST/DATABASE (${default})."`
+	Listen string    `default:"127.0.0.1:8080" placeholder:"HOST:PORT" help:"Address of the HTTP interface (${default}). Port 0 takes a free one."`
+	Store  StoreName `default:"sqlite:rbcs.db" placeholder:"STORE" help:"sqlite:FILE or postgres://USER@HOST/DATABASE (${default})."`
+	StoreAccess
 	Redis          RedisURL      `placeholder:"URL" help:"Serve balances from this Redis too: redis://HOST:PORT, or rediss:// for TLS. Instances that share a database share it; it may be away at any time. Only with PostgreSQL. None by default."`
 	RedisTimeout   time.Duration `placeholder:"TIME" default:"20ms" help:"How long a read waits for Redis before it goes to the database (${default})."`
 	Currencies     currencyList  `placeholder:"CODE=DECIMALS,…" help:"Currencies beside those of ISO 4217, such as BTC=8,POINTS=0. What was declared once stays known; other decimals are refused."`

@@ -56,7 +56,7 @@ func startServer(ctx context.Context, cfg ServeCmd, m *Main) (_ *server, err err
 	if s.listener, err = listen(cfg.Listen, "--listen"); err != nil {
 		return nil, err
 	}
-	s.store, err = openStore(ctx, cfg.Store, storeOptions{instance: cfg.instance(), migrate: cfg.Migrate, inFlight: cfg.inFlight(), logger: s.logger})
+	s.store, err = openStore(ctx, cfg.Store, storeOptions{access: cfg.StoreAccess, instance: cfg.instance(), migrate: cfg.Migrate, inFlight: cfg.inFlight(), logger: s.logger})
 	if err != nil {
 		return nil, err
 	}

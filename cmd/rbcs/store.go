@@ -48,8 +48,9 @@ func (s StoreName) String() string { return redact(string(s)) }
 type storeOptions struct {
 	instance string // what is recorded with every commit
 	readOnly bool   // on SQLite: beside a service that has the file open
-	migrate  bool   // on PostgreSQL: bring the schema up to date first
-	inFlight int    // commits at a time
+	access   StoreAccess
+	migrate  bool // on PostgreSQL: bring the schema up to date first
+	inFlight int  // commits at a time
 	logger   *slog.Logger
 }
 
@@ -63,6 +64,10 @@ func openStore(ctx context.Context, name StoreName, o storeOptions) (rbcs.Store,
 }
 
 func openNamed(ctx context.Context, name StoreName, o storeOptions) (rbcs.Store, error) {
+	access, err := o.access.of(ctx, name)
+	if err != nil {
+		return nil, err
+	}
 	if !name.Postgres() {
 		if _, err := os.Stat(name.Path()); o.readOnly && err != nil {
 			return nil, err
@@ -70,11 +75,11 @@ func openNamed(ctx context.Context, name StoreName, o storeOptions) (rbcs.Store,
 		return sqlite.Open(ctx, name.Path(), sqlite.Options{Instance: o.instance, Logger: o.logger, ReadOnly: o.readOnly})
 	}
 	if o.migrate {
-		if err := postgres.Migrate(ctx, string(name), postgres.MigrateOptions{Logger: o.logger}); err != nil {
+		if err := postgres.Migrate(ctx, string(name), postgres.MigrateOptions{Access: access, Logger: o.logger}); err != nil {
 			return nil, err
 		}
 	}
-	opts := postgres.Options{Instance: o.instance, Logger: o.logger}
+	opts := postgres.Options{Instance: o.instance, Access: access, Logger: o.logger}
 	if !strings.Contains(string(name), "pool_max_conns") {
 		opts.MaxConns = 2 * int32(max(o.inFlight, readConns)) // reads take at most half of them
 	}

@@ -13,7 +13,8 @@ import (
 // VerifyCmd audits a store.
 type VerifyCmd struct {
 	Store StoreName `default:"sqlite:rbcs.db" placeholder:"STORE" help:"sqlite:FILE or postgres://USER@HOST/DATABASE (${default})."`
-	JSON  bool      `name:"json" help:"Print the report as JSON, for scripts."`
+	StoreAccess
+	JSON bool `name:"json" help:"Print the report as JSON, for scripts."`
 }
 
 // Help is the long help of the command.
@@ -62,7 +63,7 @@ type verifyFault struct {
 
 // Run audits the store.
 func (c *VerifyCmd) Run(ctx context.Context, m *Main) (err error) {
-	store, err := openStore(ctx, c.Store, storeOptions{readOnly: true, logger: m.quietLogger()})
+	store, err := openStore(ctx, c.Store, storeOptions{access: c.StoreAccess, readOnly: true, logger: m.quietLogger()})
 	if err != nil {
 		return err
 	}

@@ -57,7 +57,7 @@ func (s *Store) Balances(ctx context.Context, numbers []string) ([]rbcs.BalanceR
 		}
 		_, err := pgx.ForEachRow(rows, target, func() error {
 			if r.Timeline == 0 {
-				return errStandby
+				return s.standby()
 			}
 			reading := r
 			reading.Fillable = r.Fillable && declared.lasts(r.Timeline, r.AsOf)

@@ -93,8 +93,6 @@ func (d *declaration) lasts(timeline int64, at time.Time) bool {
 	return d != nil && d.timeline == timeline && d.until.Sub(at) > lasting
 }
 
-var errStandby = rbcs.Errorf(rbcs.Unavailable, "the server is a standby; balances are read where they are written")
-
 // control is what a commit has seen of cache_control, under its locks.
 type control struct {
 	timeline int64 // of the server
@@ -254,7 +252,7 @@ func (s *Store) lookAtControl(ctx context.Context) (state rbcs.CacheState, known
 	case err != nil:
 		return rbcs.CacheState{}, false, false, err
 	case state.Timeline == 0:
-		return rbcs.CacheState{}, false, false, errStandby
+		return rbcs.CacheState{}, false, false, s.standby()
 	}
 	s.declared.Store(&declaration{timeline: state.Timeline, until: until})
 	state.Serve = known && used && !off

@@ -133,9 +133,23 @@ func TestAStandbyAnswersOnce(t *testing.T) {
 		t.Errorf("error %v", err)
 	}
 	drained(t, s)
-	warm(t, s, 4)
-	wantCode(t, s.Check(t.Context()), unavailable)
-	drained(t, s)
+	for what, ask := range map[string]func() error{
+		"Check": func() error { return s.Check(t.Context()) },
+		"Balances": func() error {
+			_, err := s.Balances(t.Context(), []string{"a:0"})
+			return err
+		},
+		"Cache": func() error {
+			_, err := s.Cache(t.Context())
+			return err
+		},
+	} {
+		warm(t, s, 4)
+		if err := ask(); rbcs.CodeOf(err) != unavailable {
+			t.Errorf("%s of a standby: %v", what, err)
+		}
+		drained(t, s)
+	}
 	if _, err := Open(t.Context(), standby.URL, Options{Logger: quiet}); rbcs.CodeOf(err) != unavailable {
 		t.Errorf("a standby alone is taken: %v", err)
 	}

@@ -75,7 +75,10 @@ func isLost(err error) bool {
 // setUpFailure is [failure] for who runs the program: with the cause in its message.
 func setUpFailure(what string, err error) *rbcs.Error {
 	f := failure(err)
-	return rbcs.Errorf(f.Code, "%s: %s: %w", what, f.Message, err)
+	if f.Err == nil {
+		return rbcs.Errorf(f.Code, "%s: %s", what, f.Message)
+	}
+	return rbcs.Errorf(f.Code, "%s: %s: %w", what, f.Message, f.Err)
 }
 
 // commitFailure makes an [rbcs.Error] of an error in answer to COMMIT. Only

@@ -96,10 +96,17 @@ func (l *links) watch(pools ...*pgxpool.Pool) {
 // lost gives all connections up, unless that has been done since this one was made.
 func (l *links) lost(w *wire) {
 	l.mu.Lock()
-	defer l.mu.Unlock()
-	if w.made.Before(l.renewed) {
-		return
+	old := w.made.Before(l.renewed)
+	l.mu.Unlock()
+	if !old {
+		l.renew()
 	}
+}
+
+// renew gives all connections up. Those in use are closed when they are given back.
+func (l *links) renew() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	l.renewed = time.Now()
 	for _, pool := range l.pools {
 		pool.Reset()

@@ -202,11 +202,17 @@ func (s *Store) Check(ctx context.Context) error {
 	if err := s.pool.QueryRow(ctx, checkSQL).Scan(&readOnly); err != nil {
 		return failure(err)
 	}
-	if readOnly { // it was the primary when this connection was made
-		s.pool.Reset()
-		return &rbcs.Error{Code: rbcs.Unavailable, Message: "the server is a standby or read-only", Away: true}
+	if readOnly {
+		return s.standby()
 	}
 	return nil
+}
+
+// standby is the answer of a server that was the primary when the connection was
+// made: all of them are given up.
+func (s *Store) standby() *rbcs.Error {
+	s.links.renew()
+	return &rbcs.Error{Code: rbcs.Unavailable, Message: "the server is a standby or read-only", Away: true}
 }
 
 // Close implements [rbcs.Store]. A COMMIT whose answer nobody waits for any more
