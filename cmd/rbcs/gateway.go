@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"os"
+	"runtime/debug"
 	"time"
 
 	"rbcs/internal/discovery"
@@ -72,6 +74,9 @@ const minProbeEvery = 50 * time.Millisecond
 
 // Run serves until ctx ends.
 func (c *GatewayCmd) Run(ctx context.Context, m *Main) error {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(gcPercent)
+	}
 	g, err := startGateway(ctx, *c, m)
 	if err != nil {
 		return err

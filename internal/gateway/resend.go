@@ -138,7 +138,7 @@ func (g resender) mayResend(x *exchange, t *tries) bool {
 
 // try sends the request to one instance, and reports whether that was the last try.
 func (g resender) try(x *exchange, i *instance, r *http.Request, t *tries) (done bool) {
-	response, err := g.send(x, i, r)
+	response, err := g.send(x, i, r) //nolint:bodyclose // end passes it on, or closes it
 	if r.Context().Err() != nil {
 		i.counters[cancelled].Inc()
 		t.err = context.Cause(r.Context())

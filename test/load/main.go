@@ -52,6 +52,8 @@ var measurements = []measurement{
 	{"sqlite single uniform", onSQLite("--workload", "uniform", "--clients", "256")},
 	{"sqlite single hot", onSQLite("--workload", "hot", "--clients", "256")},
 	{"sqlite single hold", onSQLite("--workload", "hold", "--clients", "256")},
+	{"service CPU direct", perServiceCPU(false)},
+	{"service CPU gateway", perServiceCPU(true)},
 	{"postgres balance reads", onPostgres("--workload", "read", "--clients", "64")},
 	{"sqlite balance reads", onSQLite("--workload", "read", "--clients", "64")},
 }
@@ -71,6 +73,7 @@ var ratios = []struct {
 	{"sqlite single uniform", "postgres single uniform", 0.5},
 	{"postgres single hold", "postgres single uniform", 0.5}, // holds and settlements per second: each may cost two transfers
 	{"sqlite single hold", "sqlite single uniform", 0.5},
+	{"service CPU gateway", "service CPU direct", 0.8}, // per second of processor time in the service
 }
 
 // machine is what all measurements of one run share.

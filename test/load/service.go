@@ -46,55 +46,83 @@ func (m *machine) bench(ctx context.Context, serve, bench []string) (perSecond f
 	if err != nil {
 		return 0, err
 	}
-	service := exec.CommandContext(ctx, m.binary, append([]string{"serve", "--listen", address}, serve...)...)
-	service.Cancel = func() error { return service.Process.Signal(syscall.SIGTERM) }
-	log, err := service.StderrPipe()
+	service, err := m.start(ctx, address, append([]string{"serve"}, serve...)...)
 	if err != nil {
 		return 0, err
 	}
-	if err := service.Start(); err != nil {
-		return 0, err
+	defer func() { err = errors.Join(err, service.stop()) }()
+	result, err := m.load(ctx, address, bench...)
+	return result.Transactions.PerSecond + result.Reads.PerSecond, err
+}
+
+// process is rbcs while it serves.
+type process struct {
+	cmd    *exec.Cmd
+	lines  []string      // of its log, to be read after logged
+	logged chan struct{} // closed when the log has ended
+}
+
+// start starts rbcs and waits until something accepts connections at the address.
+func (m *machine) start(ctx context.Context, address string, args ...string) (*process, error) {
+	p := &process{cmd: exec.CommandContext(ctx, m.binary, append(args, "--listen", address)...), logged: make(chan struct{})}
+	p.cmd.Cancel = func() error { return p.cmd.Process.Signal(syscall.SIGTERM) }
+	log, err := p.cmd.StderrPipe()
+	if err != nil {
+		return nil, err
 	}
-	var lines []string
-	logged := make(chan struct{})
+	if err := p.cmd.Start(); err != nil {
+		return nil, err
+	}
 	go func() {
-		defer close(logged)
+		defer close(p.logged)
 		for scanner := bufio.NewScanner(log); scanner.Scan(); {
-			lines = append(lines, scanner.Text())
-		}
-	}()
-	defer func() {
-		_ = service.Process.Signal(syscall.SIGTERM)
-		<-logged
-		if stopErr := service.Wait(); stopErr != nil {
-			err = errors.Join(err, fmt.Errorf("serve: %w\n%s", stopErr, strings.Join(lines, "\n")))
+			p.lines = append(p.lines, scanner.Text())
 		}
 	}()
 	if err := dial(ctx, address); err != nil {
-		return 0, err
+		return nil, errors.Join(err, p.stop())
 	}
+	return p, nil
+}
 
+// stop ends it, and waits until it has ended.
+func (p *process) stop() error {
+	_ = p.cmd.Process.Signal(syscall.SIGTERM)
+	<-p.logged
+	if err := p.cmd.Wait(); err != nil {
+		return fmt.Errorf("rbcs %s: %w\n%s", p.cmd.Args[1], err, strings.Join(p.lines, "\n"))
+	}
+	return nil
+}
+
+// cpu returns the processor time that it took. REQUIRES: it was stopped.
+func (p *process) cpu() time.Duration {
+	return p.cmd.ProcessState.UserTime() + p.cmd.ProcessState.SystemTime()
+}
+
+// loaded is what rbcs bench reports.
+type loaded struct {
+	Transactions struct {
+		Posted    int64   `json:"posted"`
+		PerSecond float64 `json:"posted_per_second"`
+	} `json:"transactions"`
+	Reads struct {
+		PerSecond float64 `json:"per_second"`
+	} `json:"reads"`
+}
+
+// load runs rbcs bench against an address.
+func (m *machine) load(ctx context.Context, address string, bench ...string) (result loaded, err error) {
 	output := filepath.Join(m.dir, "bench.json")
 	args := append([]string{"bench", "--url", "http://" + address, "--duration", strconv.Itoa(m.seconds) + "s", "--json", output}, bench...)
 	if out, err := exec.CommandContext(ctx, m.binary, args...).CombinedOutput(); err != nil {
-		return 0, fmt.Errorf("bench: %w\n%s", err, out)
+		return result, fmt.Errorf("bench: %w\n%s", err, out)
 	}
 	raw, err := os.ReadFile(output)
 	if err != nil {
-		return 0, err
+		return result, err
 	}
-	var result struct {
-		Transactions struct {
-			PerSecond float64 `json:"posted_per_second"`
-		} `json:"transactions"`
-		Reads struct {
-			PerSecond float64 `json:"per_second"`
-		} `json:"reads"`
-	}
-	if err := json.Unmarshal(raw, &result); err != nil {
-		return 0, err
-	}
-	return result.Transactions.PerSecond + result.Reads.PerSecond, nil
+	return result, json.Unmarshal(raw, &result)
 }
 
 // freeAddress returns a loopback address that nothing listens on.
