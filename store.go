@@ -16,6 +16,7 @@ type Store interface {
 	Committer
 	BalanceReader
 	WebhookStore
+	IntakeStore
 
 	// DeclareCurrencies records the declared currencies and returns all that
 	// were ever declared. It fails with [InvalidRequest] where one is recorded

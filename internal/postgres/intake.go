@@ -41,11 +41,12 @@ const intakeColumns = `e.position, e.due_at, e.accepted_at, e.attempts, e.state,
 
 // Where two instances enqueue the same ID, the second one waits for the first one here.
 const enqueueSQL = `
+with n as materialized (select nextval('intake_positions') as base, clock_timestamp() as now)
 insert into intake (position, id, due_at, accepted_at, type, source, destination, amount, decimals, currency, occurred_at, expires_at,
 	execute_at, retry_until, description, metadata, actor)
 select (n.base << 14) + u.ordinal, u.id, greatest(u.execute_at, n.now), n.now, u.type, u.source, u.destination, u.amount, u.decimals, u.currency,
 	u.occurred_at, u.expires_at, u.execute_at, u.retry_until, u.description, u.metadata, u.actor
-from (select nextval('intake_positions') as base, clock_timestamp() as now offset 0) as n, (
+from n, (
 	select unnest($1::smallint[]) as ordinal, unnest($2::text[]) as id, unnest($3::text[]) as type, unnest($4::text[]) as source,
 		unnest($5::text[]) as destination, unnest($6::numeric[]) as amount, unnest($7::smallint[]) as decimals, unnest($8::text[]) as currency,
 		unnest($9::timestamptz[]) as occurred_at, unnest($10::timestamptz[]) as expires_at, unnest($11::timestamptz[]) as execute_at,
@@ -56,7 +57,7 @@ on conflict (id) do nothing returning id, position, due_at, accepted_at`
 
 const readySQL = `
 insert into intake_sources as s (source, ready_at)
-select unnest($1::text[]), coalesce(unnest($2::timestamptz[]), clock_timestamp())
+select u.source, coalesce(u.at, clock_timestamp()) from (select unnest($1::text[]) as source, unnest($2::timestamptz[]) as at) as u
 on conflict (source) do update set ready_at = excluded.ready_at where s.claim is null and s.ready_at > excluded.ready_at`
 
 const (

@@ -34,7 +34,7 @@ func (c *commit) load() (err error) {
 			}
 		}
 	}
-	return nil
+	return c.lookQueued()
 }
 
 // loadAccounts reads the accounts of a transaction, unless they were looked for.

@@ -117,3 +117,39 @@ func (s *alternating) Check(ctx context.Context) error {
 func (s *alternating) Close() error {
 	return errors.Join(s.stores[0].Close(), s.stores[1].Close())
 }
+
+func (s *alternating) Enqueue(ctx context.Context, txs []*rbcs.Transaction) ([]rbcs.IntakeResult, error) {
+	return s.next().Enqueue(ctx, txs)
+}
+
+func (s *alternating) ClaimIntake(ctx context.Context, c rbcs.IntakeClaim) (rbcs.IntakeBatch, error) {
+	return s.next().ClaimIntake(ctx, c)
+}
+
+func (s *alternating) SettleIntake(ctx context.Context, claimant string, sources []string, outcomes []rbcs.IntakeOutcome) error {
+	return s.next().SettleIntake(ctx, claimant, sources, outcomes)
+}
+
+func (s *alternating) Intake(ctx context.Context, id string) (rbcs.IntakeEntry, error) {
+	return s.next().Intake(ctx, id)
+}
+
+func (s *alternating) IntakeHistory(ctx context.Context, id string) ([]rbcs.IntakeEvent, error) {
+	return s.next().IntakeHistory(ctx, id)
+}
+
+func (s *alternating) Intakes(ctx context.Context, q rbcs.IntakeQuery) ([]rbcs.IntakeEntry, error) {
+	return s.next().Intakes(ctx, q)
+}
+
+func (s *alternating) ReplayIntake(ctx context.Context, a rbcs.IntakeAction) ([]*rbcs.Error, error) {
+	return s.next().ReplayIntake(ctx, a)
+}
+
+func (s *alternating) DiscardIntake(ctx context.Context, a rbcs.IntakeAction) ([]*rbcs.Error, error) {
+	return s.next().DiscardIntake(ctx, a)
+}
+
+func (s *alternating) IntakeStats(ctx context.Context) (rbcs.IntakeStats, error) {
+	return s.next().IntakeStats(ctx)
+}

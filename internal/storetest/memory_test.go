@@ -27,12 +27,13 @@ type memory struct {
 	references map[string]posting.Reference
 	currencies map[string]rbcs.Currency
 	webhooks   map[string]*claimed
+	intake     memoryIntake
 }
 
 func newMemory() *memory {
 	return &memory{
 		accounts: map[string]*posting.Account{}, created: map[string]rbcs.NewAccount{}, recorded: map[string]*rbcs.Result{}, references: map[string]posting.Reference{},
-		currencies: map[string]rbcs.Currency{}, webhooks: map[string]*claimed{},
+		currencies: map[string]rbcs.Currency{}, webhooks: map[string]*claimed{}, intake: newMemoryIntake(),
 	}
 }
 
@@ -52,7 +53,9 @@ func (m *memory) Commit(ctx context.Context, batch []*rbcs.Transaction) ([]rbcs.
 		return nil, err
 	}
 	defer leave()
-	b := posting.Batch{Now: now(), Accounts: m.accounts, Recorded: m.recorded, References: m.references, Transactions: batch}
+	b := posting.Batch{
+		Now: now(), Accounts: m.accounts, Recorded: m.recorded, References: m.references, Queued: m.intake.entries, Transactions: batch,
+	}
 	decisions := b.Decide()
 	results := make([]rbcs.Result, len(batch))
 	for i := range decisions {
@@ -82,7 +85,8 @@ func (m *memory) Preview(ctx context.Context, batch []*rbcs.Transaction) ([]rbcs
 		accounts[number] = new(*a)
 	}
 	b := posting.Batch{
-		Now: now(), Accounts: accounts, Recorded: maps.Clone(m.recorded), References: maps.Clone(m.references), Transactions: batch,
+		Now: now(), Accounts: accounts, Recorded: maps.Clone(m.recorded), References: maps.Clone(m.references),
+		Queued: m.intake.entries, Transactions: batch,
 	}
 	results := make([]rbcs.Result, len(batch))
 	for i, d := range b.Decide() {

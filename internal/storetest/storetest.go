@@ -60,6 +60,7 @@ func runAll(t *testing.T, open func(t *testing.T) rbcs.Store) {
 		{"Dump", dumpTests},
 		{"Log", logTests},
 		{"Webhooks", webhookTests},
+		{"Intake", intakeTests},
 		{"Crowd", crowdTests},
 		{"Settling", settlingTests},
 		{"Throng", throngTests},

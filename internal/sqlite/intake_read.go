@@ -1,0 +1,187 @@
+package sqlite
+
+import (
+	"context"
+	"time"
+
+	"rbcs"
+)
+
+const (
+	selectIntakes = "SELECT " + intakeColumns + ` FROM intake INDEXED BY intake_state
+		WHERE state = ?1 AND (due_at, position) > (?2, ?3) ORDER BY due_at, position LIMIT ?4`
+	selectIntakeEvents = "SELECT at, kind, instance, actor, code, detail, next_at FROM intake_events WHERE id = ? ORDER BY key"
+	countIntake        = "SELECT count(*) FROM (SELECT 1 FROM intake INDEXED BY intake_state WHERE state = ?1 LIMIT ?2)"
+	selectOldest       = "SELECT due_at FROM intake INDEXED BY intake_state WHERE state = ?1 ORDER BY due_at, position LIMIT 1"
+
+	actIntake = "UPDATE intake SET state = ?2, attempts = 0, code = NULL, detail = NULL, due_at = ?3 WHERE id = ?1"
+	// What waits after a failure waits no longer.
+	putReadyAgain = `INSERT INTO intake_sources (source, ready_at) VALUES (?1, ?2)
+		ON CONFLICT (source) DO UPDATE SET ready_at = min(ready_at, ?2), claim = NULL WHERE claim IS NULL OR claim = ''`
+)
+
+// Intake implements [rbcs.IntakeStore].
+func (s *Store) Intake(ctx context.Context, id string) (rbcs.IntakeEntry, error) {
+	list, err := s.readIntakes(ctx, selectIntake, id)
+	switch {
+	case err != nil:
+		return rbcs.IntakeEntry{}, err
+	case len(list) == 0:
+		return rbcs.IntakeEntry{}, noEntry(id)
+	}
+	return list[0], nil
+}
+
+// Intakes implements [rbcs.IntakeStore].
+func (s *Store) Intakes(ctx context.Context, q rbcs.IntakeQuery) ([]rbcs.IntakeEntry, error) {
+	after := int64(0)
+	if !q.After.DueAt.IsZero() {
+		after = micros(q.After.DueAt)
+	}
+	return s.readIntakes(ctx, selectIntakes, string(q.State), after, q.After.Position, q.Limit)
+}
+
+func (s *Store) readIntakes(ctx context.Context, sql string, args ...any) (list []rbcs.IntakeEntry, err error) {
+	err = s.withRead(ctx, func(c *conn) (err error) {
+		list, err = c.intakes(sql, args...)
+		return err
+	})
+	return list, err
+}
+
+// IntakeHistory implements [rbcs.IntakeStore].
+func (s *Store) IntakeHistory(ctx context.Context, id string) (list []rbcs.IntakeEvent, err error) {
+	err = s.withRead(ctx, func(c *conn) error {
+		st, err := c.stmt(selectIntakeEvents)
+		if err != nil {
+			return err
+		}
+		for st.bind(id); st.next(); {
+			list = append(list, rbcs.IntakeEvent{
+				At: timeOf(st.intAt(0)), Kind: rbcs.IntakeEventKind(st.wordAt(1)), Instance: st.textAt(2), Actor: st.textAt(3),
+				Code: rbcs.Code(st.wordAt(4)), Detail: st.textAt(5), NextAt: st.timeAt(6),
+			})
+		}
+		return st.done()
+	})
+	return list, err
+}
+
+// IntakeStats implements [rbcs.IntakeStore].
+func (s *Store) IntakeStats(ctx context.Context) (rbcs.IntakeStats, error) {
+	stats := rbcs.IntakeStats{Now: s.clock()}
+	err := s.withSnapshot(ctx, func(c *conn) error {
+		for _, k := range []struct {
+			state rbcs.IntakeState
+			to    *int64
+		}{{rbcs.IntakeQueued, &stats.Queued}, {rbcs.IntakeRetrying, &stats.Retrying}, {rbcs.IntakeDead, &stats.Dead}} {
+			n, _, err := c.number(countIntake, string(k.state), rbcs.IntakeCountLimit)
+			if err != nil {
+				return err
+			}
+			*k.to = n
+			if k.state == rbcs.IntakeDead {
+				return nil
+			}
+			due, found, err := c.number(selectOldest, string(k.state))
+			if err != nil {
+				return err
+			}
+			if at := timeOf(due); found && (stats.OldestDue.IsZero() || at.Before(stats.OldestDue)) {
+				stats.OldestDue = at
+			}
+		}
+		return nil
+	})
+	return stats, err
+}
+
+// number returns the one number that a statement selects, and whether there is one.
+func (c *conn) number(sql string, args ...any) (n int64, found bool, err error) {
+	s, err := c.stmt(sql)
+	if err != nil {
+		return 0, false, err
+	}
+	if s.bind(args...).next() {
+		n, found = s.intAt(0), true
+	}
+	return n, found, s.done()
+}
+
+// ReplayIntake implements [rbcs.IntakeStore].
+func (s *Store) ReplayIntake(ctx context.Context, a rbcs.IntakeAction) ([]*rbcs.Error, error) {
+	return s.act(ctx, a, rbcs.IntakeQueued, rbcs.IntakeReplayed)
+}
+
+// DiscardIntake implements [rbcs.IntakeStore].
+func (s *Store) DiscardIntake(ctx context.Context, a rbcs.IntakeAction) ([]*rbcs.Error, error) {
+	return s.act(ctx, a, rbcs.IntakeDiscarded, rbcs.IntakeWasDiscarded)
+}
+
+// act moves entries to a state, where they are not in it already.
+func (s *Store) act(ctx context.Context, a rbcs.IntakeAction, to rbcs.IntakeState, kind rbcs.IntakeEventKind) ([]*rbcs.Error, error) {
+	errs := make([]*rbcs.Error, len(a.IDs))
+	err := s.withWrite(ctx, func(w *writer, now time.Time) error {
+		for i, id := range a.IDs {
+			list, err := w.intakes(selectIntake, id)
+			if err != nil {
+				return err
+			}
+			if len(list) == 0 {
+				errs[i] = noEntry(id)
+				continue
+			}
+			e := &list[0]
+			if errs[i], err = w.refuse(e, now); err != nil {
+				return err
+			}
+			if errs[i] != nil || e.State == to {
+				continue
+			}
+			if err := w.actOn(e, to, now); err != nil {
+				return err
+			}
+			err = w.change(insertIntakeEvent, id, micros(now), string(kind), nil, textValue(a.Reason), textValue(a.Actor), w.instanceName, nil)
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return errs, nil
+}
+
+// refuse says why an operator cannot have an entry: somebody is deciding it.
+func (w *writer) refuse(e *rbcs.IntakeEntry, now time.Time) (*rbcs.Error, error) {
+	if e.State != rbcs.IntakeQueued && e.State != rbcs.IntakeRetrying {
+		return nil, nil
+	}
+	claim, until, err := w.claimOf(e.Transaction.Source)
+	if err == nil && claim != "" && until.After(now) {
+		return rbcs.Errorf(rbcs.Unavailable, "the transaction %s is being decided right now; look again in a moment", e.Transaction.ID), nil
+	}
+	return nil, err
+}
+
+func (w *writer) actOn(e *rbcs.IntakeEntry, to rbcs.IntakeState, now time.Time) error {
+	due := e.DueAt
+	if to == rbcs.IntakeQueued {
+		if due = now; e.Transaction.ExecuteAt.After(now) {
+			due = e.Transaction.ExecuteAt
+		}
+	}
+	if err := w.change(actIntake, e.Transaction.ID, string(to), micros(due)); err != nil {
+		return err
+	}
+	if to != rbcs.IntakeQueued {
+		return nil
+	}
+	return w.change(putReadyAgain, e.Transaction.Source, micros(due))
+}
+
+func noEntry(id string) *rbcs.Error {
+	return rbcs.Errorf(rbcs.NotFound, "there is no transaction %s in the queue", id)
+}
