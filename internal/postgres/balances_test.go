@@ -81,9 +81,17 @@ func TestWholeTransactionNumber(t *testing.T) {
 	conn := connect(t, migrated(t))
 	const epoch = int64(1) << 32
 	for _, c := range []struct{ next, whole int64 }{
-		{1000, 3}, {1000, 999}, {1000, 1000}, {1000, 1500},
-		{epoch + 10, epoch + 5}, {epoch + 10, epoch - 5}, {epoch - 5, epoch + 5}, {epoch, epoch},
-		{3*epoch + 7, 3*epoch + 7 - 1<<31}, {3*epoch + 7, 3*epoch + 7 + 1<<31 - 1}, {3 * epoch, 3*epoch - 1},
+		{1000, 3},
+		{1000, 999},
+		{1000, 1000},
+		{1000, 1500},
+		{epoch + 10, epoch + 5},
+		{epoch + 10, epoch - 5},
+		{epoch - 5, epoch + 5},
+		{epoch, epoch},
+		{3*epoch + 7, 3*epoch + 7 - 1<<31},
+		{3*epoch + 7, 3*epoch + 7 + 1<<31 - 1},
+		{3 * epoch, 3*epoch - 1},
 	} {
 		var got int64
 		sql := "select " + wholeSQL(fmt.Sprintf("%d::bigint", c.whole%epoch), fmt.Sprintf("%d::bigint", c.next))
