@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"rbcs"
+	"rbcs/internal/testenv"
 )
 
 // fences records what a fence is told, and answers as it is set.
@@ -346,5 +347,47 @@ func TestCacheControl(t *testing.T) {
 	var known *rbcs.Error
 	if !errors.As(err, &known) || known.Code != rbcs.Unavailable {
 		t.Errorf("error %v", err)
+	}
+}
+
+// TestPromotedServer has a standby become the primary while a cache is in use: it
+// answers no balance before, and its first commit waits although it is confirmed.
+func TestPromotedServer(t *testing.T) {
+	primary := testenv.PostgresServer(t)
+	if err := Migrate(t.Context(), primary.URL, MigrateOptions{Logger: quiet}); err != nil {
+		t.Fatal(err)
+	}
+	s := openStore(t, primary.URL)
+	createAccounts(t, s, 2)
+	was := declared(t, s)
+	commitOne(t, s, "before")
+	standby := primary.Standby(t)
+	anyServer := openStore(t, standby.URL+"&target_session_attrs=any")
+	for _, number := range []string{"a:0", "nobody"} {
+		_, err := anyServer.Balances(t.Context(), []string{number})
+		wantCode(t, err, rbcs.Unavailable)
+	}
+	_, err := anyServer.Cache(t.Context())
+	wantCode(t, err, rbcs.Unavailable)
+	if err := primary.Crash(); err != nil {
+		t.Fatal(err)
+	}
+	if err := standby.Promote(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	promoted, conn := openStore(t, standby.URL), connect(t, standby.URL)
+	stop := watch(t, standby.URL, "after")
+	f := &fences{confirm: true}
+	if _, err := promoted.CommitFenced(t.Context(), []*rbcs.Transaction{transfer("after")}, f.fence); err != nil {
+		t.Fatal(err)
+	}
+	stop()
+	now := f.told[0].Timeline
+	wantTrue(t, conn, "the cache is off on the new timeline", "select timeline = $1 and off_until > clock_timestamp() from cache_control", now)
+	if state, err := promoted.Cache(t.Context()); err != nil || now == was.Timeline || state != (rbcs.CacheState{Timeline: now, Database: was.Database}) {
+		t.Errorf("timeline %d, then %d; state %+v, %v", was.Timeline, now, state, err)
+	}
+	if r := reading(t, promoted, "a:0"); !r.Fillable || r.Timeline != now || r.Version != 2 {
+		t.Errorf("%+v", r)
 	}
 }
