@@ -17,8 +17,9 @@ go build -trimpath -o "$BIN/" -ldflags "-s -w -X $names.gitVersion=$version -X $
 for program in etcd kubectl kube-apiserver kube-controller-manager kube-scheduler kubelet kube-proxy metrics-server; do
   ln -sf hyper "$BIN/$program"
 done
-go build -trimpath -ldflags "-s -w" -o "$BIN/" ./coredns ./pause ./mkimage
-go -C "$HELM" build -trimpath -ldflags "-s -w" -o "$BIN/helm" helm.sh/helm/v4/cmd/helm
-"$BIN/mkimage" local/pause:1 "$IMAGES/pause.tar" "$BIN/pause"
-"$BIN/mkimage" local/coredns:1 "$IMAGES/coredns.tar" "$BIN/coredns"
+go build -trimpath -ldflags "-s -w" -o "$BIN/" ./coredns ./pause
+go -C "$TOOLS/helm" build -trimpath -ldflags "-s -w" -o "$BIN/helm" helm.sh/helm/v4/cmd/helm
+for image in pause coredns; do
+  go -C "$TOOLS/image" run . -name local/$image:1 -output "$IMAGES/$image.tar" "$BIN/$image" >/dev/null
+done
 touch "$CACHE/$KEY/complete"

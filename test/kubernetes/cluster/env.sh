@@ -1,10 +1,10 @@
 # Settings that the scripts here share. Sourced, not run.
 HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 SOURCES=$HERE/../binaries
-HELM=$HERE/../../../tools/helm
+TOOLS=$HERE/../../../tools
 # What is built is kept outside of the repository, in a folder of its own for each state of its sources.
 CACHE=${RBCS_KUBERNETES_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/rbcs-kubernetes}
-KEY=$(cat "$SOURCES"/go.sum "$HELM"/go.sum "$SOURCES"/*/*.go "$HERE/build.sh" | sha256sum | cut -c1-16)
+KEY=$(cat "$SOURCES"/go.sum "$TOOLS"/helm/go.sum "$SOURCES"/*/*.go "$HERE/build.sh" | sha256sum | cut -c1-16)
 BIN=$CACHE/$KEY/bin
 IMAGES=$CACHE/$KEY/images
 # All state of the cluster; down removes it.

@@ -83,7 +83,8 @@ clusterDomain: cluster.local
 resolvConf: /dev/null
 nodeLeaseDurationSeconds: 8
 nodeStatusUpdateFrequency: 2s
-systemReserved: {cpu: 200m, memory: ${memory}Ki}
+syncFrequency: 10s
+systemReserved: {memory: ${memory}Ki}
 evictionHard: {memory.available: 100Mi, nodefs.available: 1%, imagefs.available: 1%, nodefs.inodesFree: 1%, imagefs.inodesFree: 1%}
 imageGCHighThresholdPercent: 100
 oomScoreAdj: 0
