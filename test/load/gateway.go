@@ -1,0 +1,68 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+)
+
+// perServiceCPU measures single transactions on PostgreSQL, per second of
+// processor time that the service takes for them, directly or through a gateway.
+// What the gateway took is written to standard error. There are few accounts,
+// since making and comparing them takes the service's time too.
+func perServiceCPU(throughGateway bool, bench ...string) func(context.Context, *machine) (float64, error) {
+	return func(ctx context.Context, m *machine) (perSecond float64, err error) {
+		dsn, drop, err := m.database(ctx)
+		if err != nil {
+			return 0, err
+		}
+		defer drop()
+		address, err := freeAddress()
+		if err != nil {
+			return 0, err
+		}
+		service, err := m.start(ctx, address, "serve", "--store", dsn, "--migrate")
+		if err != nil {
+			return 0, err
+		}
+		defer func() { err = errors.Join(err, service.stop()) }()
+		if !throughGateway {
+			_, perSecond, err = m.perCPU(ctx, service, address, bench)
+			return perSecond, err
+		}
+		front, err := freeAddress()
+		if err != nil {
+			return 0, err
+		}
+		gateway, err := m.start(ctx, front, "gateway", "--discover", "static:"+address)
+		if err != nil {
+			return 0, err
+		}
+		defer func() { err = errors.Join(err, gateway.stop()) }()
+		posted, perSecond, err := m.perCPU(ctx, service, front, bench)
+		if err != nil {
+			return 0, err
+		}
+		spent, err := gateway.cpu()
+		fmt.Fprintf(os.Stderr, "the service took %.1f µs of processor time per transaction, the gateway %.1f µs\n",
+			1e6/perSecond, float64(spent.Microseconds())/float64(posted))
+		return perSecond, err
+	}
+}
+
+// perCPU loads an address, and returns how many transactions were posted, and
+// how many for each second of processor time of the service.
+func (m *machine) perCPU(ctx context.Context, service *process, address string, bench []string) (posted int64, perSecond float64, err error) {
+	before, err := service.cpu()
+	if err != nil {
+		return 0, 0, err
+	}
+	result, err := m.load(ctx, address, append([]string{"--clients", "256", "--accounts", "2000"}, bench...)...)
+	if err != nil {
+		return 0, 0, err
+	}
+	after, err := service.cpu()
+	posted = result.Transactions.Posted
+	return posted, float64(posted) / (after - before).Seconds(), err
+}
