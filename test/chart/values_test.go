@@ -164,28 +164,41 @@ func TestSecretsAreReferences(t *testing.T) {
 	}
 }
 
-// TestDocumentsNameRealValues: every --set in the documents is a value of the chart.
+// TestDocumentsNameRealValues: every --set of this chart in the documents is a value
+// of it, and every file of values that they name exists.
 func TestDocumentsNameRealValues(t *testing.T) {
 	files, err := filepath.Glob(root + "/docs/*.md")
 	if err != nil {
 		t.Fatal(err)
 	}
 	set := regexp.MustCompile(`--set(?:-string|-json)? '?([A-Za-z][\w.]*)`)
+	named := regexp.MustCompile(`deploy/helm/rbcs[\w./-]*`)
 	n := 0
 	for _, file := range files {
 		text, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, match := range set.FindAllStringSubmatch(string(text), -1) {
-			if err := has(load(t).Values, match[1]); strings.Contains(string(text), "deploy/helm/rbcs") && err != nil {
-				t.Errorf("%s: %v", file, err)
+		for command := range strings.Lines(strings.ReplaceAll(string(text), "\\\n", " ")) {
+			paths := named.FindAllString(command, -1)
+			for _, path := range paths {
+				if _, err := os.Stat(filepath.Join(root, strings.TrimRight(path, "."))); err != nil {
+					t.Errorf("%s: %v", file, err)
+				}
 			}
-			n++
+			if len(paths) == 0 {
+				continue // about another chart, or none
+			}
+			for _, match := range set.FindAllStringSubmatch(command, -1) {
+				n++
+				if err := has(load(t).Values, match[1]); err != nil {
+					t.Errorf("%s: %v", file, err)
+				}
+			}
 		}
 	}
-	if n == 0 {
-		t.Error("no document sets a value")
+	if n < 4 {
+		t.Errorf("only %d values are set in the documents", n)
 	}
 }
 
