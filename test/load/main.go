@@ -54,8 +54,8 @@ var measurements = []measurement{
 	{"sqlite single hold", onSQLite("--workload", "hold", "--clients", "256")},
 	{"service CPU direct", perServiceCPU(false)},
 	{"service CPU gateway", perServiceCPU(true)},
-	{"service CPU direct, at a rate", perServiceCPU(false, "--rate", sameRate)},
-	{"service CPU gateway, at a rate", perServiceCPU(true, "--rate", sameRate)},
+	{"service CPU direct at a rate", perServiceCPU(false, "--rate", sameRate)},
+	{"service CPU gateway at a rate", perServiceCPU(true, "--rate", sameRate)},
 	{"postgres balance reads", onPostgres("--workload", "read", "--clients", "64")},
 	{"sqlite balance reads", onSQLite("--workload", "read", "--clients", "64")},
 }
@@ -76,7 +76,7 @@ var ratios = []struct {
 	{"postgres single hold", "postgres single uniform", 0.5}, // holds and settlements per second: each may cost two transfers
 	{"sqlite single hold", "sqlite single uniform", 0.5},
 	{"service CPU gateway", "service CPU direct", 0.8}, // per second of processor time in the service
-	{"service CPU gateway, at a rate", "service CPU direct, at a rate", 0.8},
+	{"service CPU gateway at a rate", "service CPU direct at a rate", 0.8},
 }
 
 // sameRate is what a small machine does also through a gateway. At one rate
