@@ -151,6 +151,7 @@ type trace struct {
 	timedOut int
 	busy     int // 429 and 503
 	failed   int // other 5xx
+	errors   []error
 }
 
 type traceKey struct{}
@@ -162,6 +163,12 @@ func traced(ctx context.Context) (context.Context, *trace) {
 
 func (tr *trace) note(response *http.Response, err error) {
 	tr.attempts++
+	switch {
+	case err != nil:
+		tr.errors = append(tr.errors, err)
+	case response.StatusCode >= http.StatusInternalServerError:
+		tr.errors = append(tr.errors, errors.New(response.Status))
+	}
 	var network net.Error
 	switch {
 	case errors.Is(err, syscall.ECONNREFUSED):

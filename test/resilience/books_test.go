@@ -37,8 +37,9 @@ type books struct {
 	anomalies []string
 	more      int // anomalies that are not listed
 
-	lossy time.Time // what was told before this may be lost: the standby that was promoted did not have it
-	lost  int       // of that, what was decided again since
+	// lossy is the moment of a promotion in microseconds: what was committed before it may be lost.
+	lossy atomic.Int64
+	lost  int // of that, what was decided again since
 }
 
 // maxAnomalies bounds how many are listed.
@@ -59,7 +60,6 @@ type told struct {
 	sequence, committedAt            int64
 	sourceVersion, destVersion       int64
 	sourceBalance, destBalance, held rbcs.Amount
-	at                               time.Time // when the client heard of it
 }
 
 // submit asks for the outcome of a transaction; ok is false where there is none yet.
@@ -100,7 +100,6 @@ func (b *books) tell(r *client.Result) {
 		status: r.Status, code: r.Code, sequence: r.Sequence,
 		sourceVersion: r.SourceVersion, destVersion: r.DestinationVersion,
 		sourceBalance: amount(r.SourceBalance), destBalance: amount(r.DestinationBalance), held: amount(r.SourceHeld),
-		at: time.Now(),
 	}
 	if !r.CommittedAt.IsZero() {
 		t.committedAt = r.CommittedAt.UnixMicro()
@@ -111,26 +110,24 @@ func (b *books) tell(r *client.Result) {
 	switch {
 	case !known:
 		b.anomalyLocked("an outcome of %q, which nobody sent", r.ID)
-	case again && !before.same(&t) && before.at.Before(b.lossy):
+	case again && before != t && b.mayBeLost(&before):
 		b.lost++
 		b.told[r.ID] = t
-	case again && !before.same(&t):
+	case again && before != t:
 		b.anomalyLocked("%s: told %+v, then %+v", r.ID, before, t)
 	case !again:
 		b.told[r.ID] = t
 	}
 	delete(b.open, r.ID)
 	b.mu.Unlock()
-	b.raise(s.source, t.sourceVersion)
-	b.raise(s.destination, t.destVersion)
+	if !b.mayBeLost(&t) {
+		b.raise(s.source, t.sourceVersion)
+		b.raise(s.destination, t.destVersion)
+	}
 }
 
-// same reports whether two outcomes are one.
-func (t *told) same(other *told) bool {
-	a, b := *t, *other
-	a.at, b.at = time.Time{}, time.Time{}
-	return a == b
-}
+// mayBeLost reports whether an outcome is older than a promotion that may have lost it.
+func (b *books) mayBeLost(t *told) bool { return t.committedAt < b.lossy.Load() }
 
 // raise notes that somebody was told of a version of an account.
 func (b *books) raise(account int32, version int64) {
@@ -142,11 +139,9 @@ func (b *books) raise(account int32, version int64) {
 	}
 }
 
-// forget lowers what may be expected: a promotion may have lost the end of the log.
+// forget lowers what may be expected: a promotion may lose the end of the log.
 func (b *books) forget() {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.lossy = time.Now()
+	b.lossy.Store(time.Now().UnixMicro())
 	for i := range b.seen {
 		b.seen[i].Store(0)
 	}

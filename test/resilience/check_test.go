@@ -140,8 +140,8 @@ func (r *replay) decision(d *rbcs.Result) {
 			is.destBalance = rbcs.Amount{}
 		}
 		switch {
-		case t.same(&is):
-		case t.at.Before(r.books.lossy):
+		case t == is:
+		case r.books.mayBeLost(&t):
 			r.lost++ // it was lost with the old primary, and decided again by a resubmission
 		default:
 			b.anomalyLocked("%s is recorded as %+v, and a client was told %+v", id, is, t)
@@ -178,7 +178,7 @@ func (r *replay) missing() {
 	for id, t := range r.books.told {
 		switch {
 		case r.logged[id]:
-		case t.at.Before(r.books.lossy):
+		case r.books.mayBeLost(&t):
 			r.lost++
 		default:
 			r.books.anomalyLocked("%s was acknowledged (%+v) and is not in the log", id, t)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -87,8 +88,14 @@ func buildJumping(ctx context.Context) error {
 // clock is the file that moves the clock of one instance.
 type clock string
 
+// set writes in place: the file is mapped, and must never be shorter.
 func (c clock) set(seconds int64) error {
-	return os.WriteFile(string(c), binary.NativeEndian.AppendUint64(nil, uint64(seconds)), 0o600)
+	f, err := os.OpenFile(string(c), os.O_CREATE|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteAt(binary.NativeEndian.AppendUint64(nil, uint64(seconds)), 0)
+	return errors.Join(err, f.Close())
 }
 
 // clocksJump makes the clock of one instance jump by an hour, ahead or back, and back again.

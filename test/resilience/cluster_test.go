@@ -228,9 +228,9 @@ func (c *cluster) poll(ctx context.Context, question string) error {
 	}
 }
 
-// promote kills the primary, fences it and promotes the standby. It returns once
-// that accepts writes.
-func (c *cluster) promote(ctx context.Context) error {
+// promote kills the primary, fences it, calls fenced and promotes the standby. It
+// returns once that accepts writes.
+func (c *cluster) promote(ctx context.Context, fenced func()) error {
 	old, next := c.primary, c.standby
 	if !c.async {
 		if err := c.alone(ctx, next); err != nil {
@@ -243,6 +243,7 @@ func (c *cluster) promote(ctx context.Context) error {
 	// A backend of a dead postmaster may still answer: nobody shall hear it.
 	c.hosts[c.active].back.Lead("127.0.0.1:1")
 	c.hosts[c.active].back.Cut()
+	fenced()
 	if err := next.Promote(ctx); err != nil {
 		return err
 	}

@@ -21,7 +21,9 @@ import (
 func (c *cluster) promoted() fault {
 	return fault{
 		name: "primary: killed, standby promoted", touches: "servers", hold: 200 * time.Millisecond, from: fromBegun,
-		begin: func(ctx context.Context) (func(ctx context.Context) error, error) { return c.rebuild, c.promote(ctx) },
+		begin: func(ctx context.Context) (func(ctx context.Context) error, error) {
+			return c.rebuild, c.promote(ctx, func() {})
+		},
 	}
 }
 
@@ -35,9 +37,7 @@ func (c *cluster) promotedLagging(b *books) fault {
 			return nil, err
 		}
 		<-time.After(200 * time.Millisecond) // it lags by that
-		err = c.promote(ctx)
-		b.forget()
-		return c.rebuild, err
+		return c.rebuild, c.promote(ctx, b.forget)
 	}
 	return f
 }

@@ -131,6 +131,16 @@ func (i *instance) end(s syscall.Signal) (int, error) {
 	}
 }
 
+// alive fails where the process is gone, though nobody ended it.
+func (i *instance) alive() error {
+	select {
+	case <-i.ended:
+		return fmt.Errorf("instance %s ended by itself, %s\n%s", i.name, i.cmd.ProcessState, i.log.tail())
+	default:
+		return nil
+	}
+}
+
 // syncBuffer is a buffer that is read while it is written.
 type syncBuffer struct {
 	mu  sync.Mutex

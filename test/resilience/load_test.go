@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/http"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
+	"unicode"
 
 	"rbcs"
 	"rbcs/client"
@@ -57,6 +59,20 @@ type load struct {
 	mu       sync.Mutex
 	requests []request
 	success  []time.Time // ends of requests that were decided, in order
+	troubles map[string]int
+}
+
+// trouble counts what clients met, by its words without numbers.
+func (l *load) trouble(what string, err error) {
+	text := what + ": " + strings.Map(func(r rune) rune {
+		if unicode.IsDigit(r) {
+			return -1
+		}
+		return r
+	}, err.Error())
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.troubles[text[:min(len(text), 250)]]++
 }
 
 // newLoad creates and funds the accounts.
@@ -65,7 +81,7 @@ func newLoad(ctx context.Context, s *system, run string) (*load, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &load{api: api, books: newBooks(run, s.accounts, accounts+1), run: run}
+	l := &load{api: api, books: newBooks(run, s.accounts, accounts+1), run: run, troubles: map[string]int{}}
 	list := []client.NewAccount{{Number: l.books.number(0), Currency: "USD", Overdraft: client.Unlimited}}
 	for i := range int32(accounts) {
 		list = append(list, client.NewAccount{Number: l.books.number(i + 1), Currency: "USD"})
@@ -236,6 +252,12 @@ func (l *load) note(r request, tr *trace, err error) {
 	if err != nil && (!errors.As(err, &known) || !known.Retryable()) {
 		l.books.anomaly("a request failed with what no retry mends: %v", err)
 	}
+	for _, err := range tr.errors {
+		l.trouble("attempt", err)
+	}
+	if err != nil {
+		l.trouble("request", err)
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.requests = append(l.requests, r)
@@ -255,15 +277,16 @@ func (l *load) read(i *instance, random *rand.Rand) {
 	defer api.Close()
 	for !l.stopped.Load() {
 		account := 1 + random.Int32N(accounts)
-		least := l.books.seen[account].Load()
+		least, lossy := l.books.seen[account].Load(), l.books.lossy.Load()
 		began := time.Now()
 		b, err := api.Balance(context.Background(), l.books.number(account))
 		switch {
 		case err != nil:
 			l.readsFailed.Add(1)
+			l.trouble("read", err)
 			time.Sleep(10 * readersPause)
 			continue
-		case b.Version < min(least, l.books.seen[account].Load()): // it is lowered only by a promotion that may have lost something
+		case b.Version < least && lossy == l.books.lossy.Load(): // there was no promotion meanwhile that may have lost something
 			l.books.anomaly("instance %s served version %d of %s from the %s %s after version %d was acknowledged",
 				i.name, b.Version, b.Number, b.ServedBy, time.Since(began), least)
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -34,6 +35,7 @@ type scenario struct {
 	count    int // of faults
 	least    int // go on until so many transactions are decided
 	lossy    bool
+	cached   bool // wait before each fault until the cache serves again
 	noFailed bool // with the client's retries no request may fail
 	noLost   bool // and none may lose its connection
 	// prepare returns the faults, where they concern the load; nil for faults.
@@ -44,7 +46,7 @@ type scenario struct {
 func (u *suite) do(t *testing.T, sc scenario) {
 	t.Helper()
 	u.names++
-	s, err := u.play(t.Context(), &sc)
+	s, troubles, err := u.play(t.Context(), &sc)
 	if err != nil {
 		s.Anomalous++
 		s.Anomalies = append(s.Anomalies, err.Error())
@@ -53,6 +55,9 @@ func (u *suite) do(t *testing.T, sc scenario) {
 	t.Logf("%s: %d faults, %d requests, %d transactions, %d failed, %d hidden, %d lost connections, %d undecided, recovery %v/%v, pause %v, slowest %v, %d reads (%d hits, %d failed), %d lost data, %d anomalies, %v",
 		s.Name, s.Faults, s.Requests, s.Transactions, s.Failed, s.Hidden, s.Lost, s.Unknown,
 		report.Median(s.Recovery), report.Max(s.Recovery), report.Max(s.Pauses), s.Slowest, s.Reads, s.Hits, s.ReadsFailed, s.LostData, s.Anomalous, s.End-s.Start)
+	for _, text := range slices.Sorted(maps.Keys(troubles)) {
+		t.Logf("%d × %s", troubles[text], text)
+	}
 	for _, a := range s.Anomalies {
 		t.Error(a)
 	}
@@ -64,12 +69,12 @@ func (u *suite) do(t *testing.T, sc scenario) {
 }
 
 // play runs a scenario: load, faults, the end of the load, the checks.
-func (u *suite) play(ctx context.Context, sc *scenario) (s report.Scenario, err error) {
+func (u *suite) play(ctx context.Context, sc *scenario) (s report.Scenario, troubles map[string]int, err error) {
 	s = report.Scenario{Name: sc.name, Start: time.Since(u.began)}
 	sc.system.accounts = fmt.Sprintf("t%d:", u.names)
 	l, err := newLoad(ctx, sc.system, fmt.Sprintf("t%d", u.names))
 	if err != nil {
-		return s, err
+		return s, nil, err
 	}
 	l.lossy = sc.lossy
 	if sc.prepare != nil {
@@ -85,7 +90,7 @@ func (u *suite) play(ctx context.Context, sc *scenario) (s report.Scenario, err 
 	l.books.resolve(singles)
 	u.count(sc, l, &s)
 	s.End = time.Since(u.began)
-	return s, errors.Join(err, u.check(ctx, sc, l, &s))
+	return s, l.troubles, errors.Join(err, u.check(ctx, sc, l, &s))
 }
 
 // check compares the books with the store, and has the service audit itself.
@@ -107,10 +112,18 @@ func (u *suite) step(ctx context.Context, sc *scenario, l *load, s *report.Scena
 	if sc.together > 0 {
 		chosen = u.draw(sc.faults, 1+u.random.IntN(sc.together))
 	}
+	if sc.cached {
+		if err := l.awaitHits(); err != nil {
+			return err
+		}
+	}
 	start, from, err := u.inject(ctx, chosen, sc.together > 0)
 	s.Faults += len(chosen)
 	if err == nil {
 		err = l.await(from)
+	}
+	for _, i := range sc.system.instances {
+		err = errors.Join(err, i.alive())
 	}
 	recovered, longest := l.recovery(start, from)
 	s.Recovery = append(s.Recovery, recovered)
@@ -200,6 +213,21 @@ func (l *load) await(from time.Time) error {
 		<-time.After(pause)
 	}
 }
+
+// awaitHits waits until the cache serves. A commit whose marks Redis did not
+// confirm turns it off for everybody, until all that it holds is dead.
+func (l *load) awaitHits() error {
+	for begin, before := time.Now(), l.hits.Load(); l.hits.Load() < before+hitsEnough; {
+		if time.Since(begin) > recoveryTimeout {
+			return fmt.Errorf("the cache has not served for %s", recoveryTimeout)
+		}
+		<-time.After(pause)
+	}
+	return nil
+}
+
+// hitsEnough is how many hits show that the cache serves.
+const hitsEnough = 20
 
 // recovery returns how long after from the first request was decided, and the
 // longest time without one since start.
