@@ -128,7 +128,8 @@ func New(cfg Config) (*Gateway, error) {
 	}
 	g := &Gateway{Config: cfg, front: rest.NewFront(cfg.Hosts, cfg.MaxBodies), budget: newBudget(cfg.Now()), serial: newSerial()}
 	g.pool = newPool(cfg.Logger, cfg.Now, cfg.ProbeEvery)
-	g.metrics = newMetrics(cfg.Version, g.pool, func() float64 { return float64(g.inFlight.Load()) })
+	g.metrics = newMetrics(cfg.Version, g.pool,
+		func() float64 { return float64(g.inFlight.Load()) }, func() float64 { return float64(g.front.Reserved()) })
 	g.pool.metrics = g.metrics
 	g.streams, g.endStreams = context.WithCancel(context.Background())
 	g.proxy = &httputil.ReverseProxy{

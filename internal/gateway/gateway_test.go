@@ -7,7 +7,9 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -296,6 +298,15 @@ func TestReadinessIsBelieved(t *testing.T) {
 	u.pool.probed(t.Context(), i, io.ErrUnexpectedEOF)
 	if len(u.pool.takers()) != 0 {
 		t.Error("it was not out after two misses")
+	}
+	u.pool.probed(t.Context(), i, nil)
+	u.pool.probed(t.Context(), i, &net.OpError{Op: "dial", Err: os.ErrDeadlineExceeded})
+	if len(u.pool.takers()) != 1 {
+		t.Error("it was out after one connection took too long")
+	}
+	u.pool.probed(t.Context(), i, &net.OpError{Op: "dial", Err: syscall.ECONNREFUSED})
+	if len(u.pool.takers()) != 0 {
+		t.Error("it was not out after nobody listened")
 	}
 	u.pool.probed(t.Context(), i, nil)
 	u.pool.probed(t.Context(), i, notReady(http.StatusServiceUnavailable))

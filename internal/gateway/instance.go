@@ -138,3 +138,10 @@ func neverSent(err error) bool {
 	var op *net.OpError
 	return errors.As(err, &op) && op.Op == "dial"
 }
+
+// refused reports whether the error says that nobody listens. That no answer
+// came in time says less.
+func refused(err error) bool {
+	var timeout net.Error
+	return neverSent(err) && !(errors.As(err, &timeout) && timeout.Timeout())
+}

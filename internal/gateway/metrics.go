@@ -50,7 +50,7 @@ const (
 	badRequest = "bad_request"
 )
 
-func newMetrics(version string, p *pool, inFlight func() float64) *metrics {
+func newMetrics(version string, p *pool, inFlight, held func() float64) *metrics {
 	m := &metrics{
 		registry: prometheus.NewRegistry(),
 		sent: prometheus.NewCounterVec(prometheus.CounterOpts{
@@ -83,6 +83,7 @@ func newMetrics(version string, p *pool, inFlight func() float64) *metrics {
 		gauge("rbcs_gateway_instances", "Instances that are known.", func() float64 { return float64(p.known()) }),
 		gauge("rbcs_gateway_instances_ready", "Instances that requests are sent to.", func() float64 { return float64(len(p.takers())) }),
 		gauge("rbcs_gateway_requests_in_flight", "Requests that are being answered, streams included.", inFlight),
+		gauge("rbcs_gateway_held_bytes", "Bytes of requests and answers that are held.", held),
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }

@@ -101,7 +101,7 @@ func (p *pool) probed(ctx context.Context, i *instance, err error) {
 			p.turn(ctx, i, true, nil)
 		}
 		return
-	case !said && !neverSent(err):
+	case !said && !refused(err):
 		if i.misses++; i.misses <= missesAllowed {
 			i.probeNow()
 			return
@@ -128,8 +128,8 @@ func (p *pool) turn(ctx context.Context, i *instance, ready bool, why error) {
 // lost takes that a request was sent to the instance, or could not be, and not answered.
 func (p *pool) lost(ctx context.Context, i *instance, err error) {
 	i.probeNow()
-	refused := neverSent(err)
-	if i.losses.Add(1) <= lossesAllowed && !refused {
+	nobody := refused(err)
+	if i.losses.Add(1) <= lossesAllowed && !nobody {
 		return
 	}
 	p.mu.Lock()
@@ -137,7 +137,7 @@ func (p *pool) lost(ctx context.Context, i *instance, err error) {
 	if !i.ready {
 		return
 	}
-	if !refused { // one that nobody listens at says itself when it is back
+	if !nobody { // one that nobody listens at says itself when it is back
 		now := p.now()
 		if now.Sub(i.brokenAt) > forgivenAfter {
 			i.pause = 0

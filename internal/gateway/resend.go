@@ -2,7 +2,6 @@ package gateway
 
 import (
 	"bytes"
-	"context"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -139,12 +138,11 @@ func (g resender) mayResend(x *exchange, t *tries) bool {
 // try sends the request to one instance, and reports whether that was the last try.
 func (g resender) try(x *exchange, i *instance, r *http.Request, t *tries) (done bool) {
 	response, err := g.send(x, i, r) //nolint:bodyclose // end passes it on, or closes it
-	if r.Context().Err() != nil {
+	t.answer, t.err = response, err
+	if err != nil && r.Context().Err() != nil {
 		i.counters[cancelled].Inc()
-		t.err = context.Cause(r.Context())
 		return true
 	}
-	t.answer, t.err = response, err
 	if err != nil {
 		i.counters[lost].Inc()
 		g.pool.lost(r.Context(), i, err)

@@ -79,9 +79,9 @@ var ratios = []struct {
 	{"service CPU gateway at a rate", "service CPU direct at a rate", 0.8},
 }
 
-// sameRate is what a small machine does also through a gateway. At one rate
-// commits are of one size: as fast as each can, the way that is slower makes
-// smaller ones, which cost the service more for each transaction.
+// sameRate is what a small machine does also through a gateway. As fast as each
+// can, the way that is slower makes smaller commits, which cost the service more
+// for each transaction; at one rate that is no part of the difference.
 const sameRate = "2500"
 
 // machine is what all measurements of one run share.
