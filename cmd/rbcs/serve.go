@@ -28,6 +28,7 @@ type ServeCmd struct {
 	MaxBatch       int           `placeholder:"N" help:"Most transactions in one commit (${default})." default:"2000"`
 	MaxPending     int           `placeholder:"N" help:"Most transactions waiting for a decision; more are refused with 429 (${default})." default:"50000"`
 	InFlight       int           `placeholder:"N" help:"Most commits at a time (${default}: 1 on SQLite, several on PostgreSQL)." default:"0"`
+	IntakeAttempts int           `placeholder:"N" default:"20" help:"After how many failed attempts a queued transaction becomes a dead letter (${default})."`
 	WebhookPrivate bool          `help:"Deliver webhooks to loopback and private addresses too, and by http. Off by default: whoever may register one could reach what only this machine reaches."`
 	DrainDelay     time.Duration `placeholder:"TIME" default:"0s" help:"How long to go on after readiness fails, so that load balancers notice (${default})."`
 	DrainTimeout   time.Duration `placeholder:"TIME" default:"30s" help:"How long to wait for requests in flight at the end (${default})."`
@@ -76,6 +77,9 @@ func (c *ServeCmd) Validate() error {
 	}
 	if err := c.validateRedis(); err != nil {
 		return err
+	}
+	if c.IntakeAttempts < 0 {
+		return errors.New("--intake-attempts is not negative")
 	}
 	if c.DrainDelay < 0 || c.DrainTimeout <= 0 {
 		return errors.New("--drain-delay is at least 0 and --drain-timeout more")

@@ -17,6 +17,7 @@ import (
 	"rbcs/internal/engine"
 	"rbcs/internal/events"
 	"rbcs/internal/expiry"
+	"rbcs/internal/intake"
 	"rbcs/internal/redis"
 	"rbcs/internal/rest"
 	"rbcs/internal/telemetry"
@@ -33,6 +34,7 @@ type server struct {
 	engine   *engine.Engine
 	expirer  *expiry.Expirer
 	webhooks *webhook.Deliverer
+	intake   *intake.Queue
 	listener net.Listener
 	http     *http.Server
 	debug    *http.Server // nil without --debug-listen
@@ -74,6 +76,7 @@ func startServer(ctx context.Context, cfg ServeCmd, m *Main) (_ *server, err err
 	s.feed.Start()
 	s.expirer.Start()
 	s.webhooks.Start()
+	s.intake.Start()
 	go s.serve(s.http, s.listener)
 	s.logger.InfoContext(ctx, "serving", slog.String("url", s.URL()), slog.String("store", cfg.Store.String()),
 		slog.String("instance", cfg.instance()), slog.String("version", buildVersion()))
@@ -192,6 +195,7 @@ func (s *server) stopFollowers(ctx context.Context) error {
 	if s.webhooks != nil {
 		err = s.stopWebhooks(ctx)
 	}
+	err = errors.Join(err, s.stopIntake(ctx))
 	if s.feed != nil {
 		soon, cancel := atLeast(ctx, abortTimeout)
 		defer cancel()

@@ -46,6 +46,7 @@ func (s *server) wire(ctx context.Context) (http.Handler, error) {
 		Observe: func(d webhook.Delivery) { metrics.Delivery(string(d.Outcome), d.Duration) },
 		Logger:  s.logger,
 	})
+	s.intake = s.newIntake(metrics)
 	s.gauges(metrics)
 	s.cacheMetrics(metrics)
 	handler, err := rest.New(rest.Config{
@@ -54,7 +55,8 @@ func (s *server) wire(ctx context.Context) (http.Handler, error) {
 			ValidateURL: func(url string) error { return webhook.ValidateURL(url, s.cfg.WebhookPrivate) },
 			NewSecret:   webhook.NewSecret, Wake: s.webhooks.Wake,
 		},
-		Hosts: s.cfg.Hosts, Logger: s.logger, Metrics: metrics, Dashboard: dashboard.Handler(), Version: buildVersion(), Ready: s.ready,
+		Intake: s.intake,
+		Hosts:  s.cfg.Hosts, Logger: s.logger, Metrics: metrics, Dashboard: dashboard.Handler(), Version: buildVersion(), Ready: s.ready,
 	})
 	if err != nil {
 		return nil, err

@@ -43,7 +43,7 @@ func tx(member, value string) string {
 // field, a clear message, and nothing reaches the engine.
 func TestBadTransaction(t *testing.T) {
 	tests := map[string]struct{ body, pointer, message string }{
-		"unknown member":         {tx("execute_at", `"2027-01-01T00:00:00Z"`), "/execute_at", "not known"},
+		"unknown member":         {tx("execute_when", `"2027-01-01T00:00:00Z"`), "/execute_when", "not known"},
 		"expires_at of transfer": {tx("expires_at", `"2027-01-01T00:00:00Z"`), "/expires_at", "only a hold"},
 		"expires_at as number":   {strings.Replace(tx("expires_at", `1767323045`), "{", `{"type":"hold",`, 1), "/expires_at", "must be a string"},
 		"expires_at of nowhere":  {strings.Replace(tx("expires_at", `"2027-01-01"`), "{", `{"type":"hold",`, 1), "/expires_at", "RFC 3339"},

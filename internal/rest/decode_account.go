@@ -95,7 +95,7 @@ func (d *decoder) accounts(known *rbcs.Currencies) ([]batchItem, []rbcs.NewAccou
 					fmt.Sprintf("a batch has at most %d accounts; send several batches", MaxBatch))
 			}
 			a, fault, err := d.newAccount(known)
-			items = append(items, batchItem{a.Number, fault})
+			items = append(items, batchItem{key: a.Number, err: fault})
 			if fault == nil {
 				valid = append(valid, a)
 			}

@@ -15,14 +15,16 @@ type batch struct {
 	atomic bool // its items are one group
 	dry    bool // it is only previewed
 	items  []batchItem
-	valid  []*rbcs.Transaction // those without an error
+	valid  []*rbcs.Transaction // those without an error that are submitted at once
+	async  []*rbcs.Transaction // those that go into the durable queue
 	slab   []rbcs.Transaction  // where the next ones go
 }
 
 // batchItem is one item of a batch: what names it, and what is wrong with it.
 type batchItem struct {
-	key string // the ID or the number, "" where it could not be read
-	err *rbcs.Error
+	key   string // the ID or the number, "" where it could not be read
+	err   *rbcs.Error
+	async bool // it goes into the durable queue
 }
 
 // slabSize is how many transactions are allocated at once. They are not reused:
@@ -43,7 +45,7 @@ func (b *batch) add(d *decoder, known *rbcs.Currencies, read func(*rbcs.Transact
 		return err
 	}
 	err := d.prepare(t, known, from)
-	b.items = append(b.items, batchItem{t.ID, err})
+	b.items = append(b.items, batchItem{key: t.ID, err: err})
 	if err != nil {
 		*t = rbcs.Transaction{}
 		return nil

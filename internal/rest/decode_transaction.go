@@ -20,10 +20,13 @@ const (
 	txDescription
 	txMetadata
 	txExpiresAt
+	txExecuteAt
+	txRetryUntil
 )
 
 var transactionMembers = []string{
 	"id", "type", "source", "destination", "amount", "currency", "timestamp", "description", "metadata", "expires_at",
+	"execute_at", "retry_until",
 }
 
 // transaction reads one transaction into t, which must be zero.
@@ -52,6 +55,10 @@ func (d *decoder) transaction(t *rbcs.Transaction) error {
 			t.Metadata, err = d.metadata()
 		case txExpiresAt:
 			t.ExpiresAt, err = d.time("/expires_at")
+		case txExecuteAt:
+			t.ExecuteAt, err = d.time("/execute_at")
+		case txRetryUntil:
+			t.RetryUntil, err = d.time("/retry_until")
 		}
 		return err
 	})

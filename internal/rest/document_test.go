@@ -48,6 +48,7 @@ func TestDocumentedMembers(t *testing.T) {
 		"NewAccount": accountMembers, "AccountChange": changeMembers,
 		"NewSettlement": settlementMembers, "NewRelease": releaseMembers,
 		"NewWebhook": webhookMembers, "WebhookChange": webhookChangeMembers,
+		"IntakeActions": intakeActionMembers, "IntakeAction": intakeActionMembers[:1],
 	} {
 		documented := c.resolve(map[string]any{"$ref": "#/components/schemas/" + schema})["properties"].(map[string]any)
 		for _, m := range members {

@@ -74,6 +74,7 @@ func appendOpenRecord(dst []byte, r *rbcs.Result, status rbcs.Status) []byte {
 	if !t.ExpiresAt.IsZero() {
 		dst = append(appendTime(append(dst, `,"expires_at":"`...), t.ExpiresAt), '"')
 	}
+	dst = appendSchedule(dst, t)
 	if r.Sequence > 0 { // a preview has none
 		dst = strconv.AppendInt(append(dst, `,"sequence":`...), r.Sequence, 10)
 	}

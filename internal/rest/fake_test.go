@@ -76,6 +76,15 @@ func rejected(t *rbcs.Transaction, code rbcs.Code) rbcs.Result {
 	return r
 }
 
+// noIntake is a queue whose store is away.
+type noIntake struct{}
+
+func (noIntake) Enqueue(context.Context, []*rbcs.Transaction) ([]rbcs.IntakeResult, error) {
+	return nil, rbcs.Errorf(rbcs.Unavailable, "the database is away")
+}
+
+func (noIntake) Wake() {}
+
 // fakeStore fails every read with err. What it does not implement must not be called.
 type fakeStore struct {
 	rbcs.Store
@@ -88,6 +97,18 @@ func (s *fakeStore) Account(context.Context, string) (rbcs.Account, error) {
 
 func (s *fakeStore) Transaction(context.Context, string) (rbcs.Record, error) {
 	return rbcs.Record{}, s.err
+}
+
+func (s *fakeStore) Intake(context.Context, string) (rbcs.IntakeEntry, error) {
+	return rbcs.IntakeEntry{}, s.err
+}
+
+func (s *fakeStore) Intakes(context.Context, rbcs.IntakeQuery) ([]rbcs.IntakeEntry, error) {
+	return nil, s.err
+}
+
+func (s *fakeStore) DiscardIntake(context.Context, rbcs.IntakeAction) ([]*rbcs.Error, error) {
+	return nil, s.err
 }
 
 func (s *fakeStore) Totals(context.Context, string) ([]rbcs.Total, error) { return nil, s.err }
@@ -116,6 +137,7 @@ func newHandler(t testing.TB, store rbcs.Store, engine Submitter, change ...func
 	cfg.Events, cfg.Webhooks = events.New(store, events.Config{Logger: cfg.Logger}), &Webhooks{
 		ValidateURL: func(s string) error { return webhook.ValidateURL(s, false) }, NewSecret: webhook.NewSecret,
 	}
+	cfg.Intake = noIntake{}
 	for _, f := range change {
 		f(&cfg)
 	}

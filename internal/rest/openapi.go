@@ -44,6 +44,7 @@ func tagOf(path string) string {
 type postOperation struct {
 	id, method, path, summary, description string
 	switches                               []string                // parameters that are true or false
+	headers                                map[string]string       // by name: what they ask for
 	params                                 []*huma.Param           // the others
 	bodies                                 map[string]reflect.Type // by content type
 	answers                                map[int]answer
@@ -121,6 +122,11 @@ func describePost(api huma.API, p postOperation) {
 		}
 	}
 	op.Parameters = append(op.Parameters, p.params...)
+	for name, description := range p.headers {
+		op.Parameters = append(op.Parameters, &huma.Param{
+			Name: name, In: "header", Description: description, Schema: &huma.Schema{Type: huma.TypeString},
+		})
+	}
 	for _, name := range p.switches {
 		op.Parameters = append(op.Parameters, &huma.Param{
 			Name: name, In: "query", Description: parameterDocs[name], Schema: &huma.Schema{Type: huma.TypeBoolean, Default: false},

@@ -17,6 +17,8 @@ type NewTransaction struct {
 	Currency    string   `json:"currency,omitempty" doc:"The source account's, if it is left out." example:"USD"`
 	Timestamp   string   `json:"timestamp" format:"date-time" doc:"When it happened, with its zone."`
 	ExpiresAt   string   `json:"expires_at,omitempty" format:"date-time" doc:"Of a hold: when it is released by itself, with its zone. A time that has passed is allowed."`
+	ExecuteAt   string   `json:"execute_at,omitempty" format:"date-time" doc:"Decide it then, not now: it is queued durably, and answered with 202. At most ten years ahead."`
+	RetryUntil  string   `json:"retry_until,omitempty" format:"date-time" doc:"Queue it, and until then do not record a rejection that may pass, such as insufficient_funds, but decide again. After execute_at."`
 	Description string   `json:"description,omitempty" maxLength:"1024"`
 	Metadata    Metadata `json:"metadata,omitempty"`
 }
@@ -48,11 +50,12 @@ type NewBatch struct {
 type BatchResult struct {
 	ID     string `json:"id,omitempty"`
 	Type   string `json:"type,omitempty" enum:"transfer,hold"`
-	Status string `json:"status" enum:"posted,held,rejected,error"`
+	Status string `json:"status" enum:"posted,held,rejected,queued,dead,error"`
 	Code   string `json:"code,omitempty"`
 	Detail string `json:"detail,omitempty"`
 	Shortfall
 	Decided
+	QueueState
 	Replayed  bool           `json:"replayed,omitempty" doc:"The ID had been decided before: this is that decision."`
 	DryRun    bool           `json:"dry_run,omitempty" doc:"It was asked for with dry_run=true: nothing was recorded."`
 	Retryable bool           `json:"retryable,omitempty" doc:"Of an error: the same may succeed later."`
@@ -67,10 +70,12 @@ type BatchResults struct {
 func postTransactionOperation() postOperation {
 	return postOperation{
 		id: "submit-transaction", method: http.MethodPost, path: "/v1/transactions", summary: "Submit a transaction",
-		description: "The answer is sent after the commit is on disk. Submitting the same again is safe and gets the same answer.",
-		switches:    []string{paramDryRun},
-		bodies:      jsonBody[NewTransaction](),
-		answers:     decisionAnswers("Posted, or held"),
+		description: "The answer is sent after the commit is on disk. Submitting the same again is safe and gets the same answer. " +
+			"With Prefer: respond-async, execute_at or retry_until it is queued durably and answered with 202 before it is decided.",
+		headers:  preferParam,
+		switches: []string{paramDryRun},
+		bodies:   jsonBody[NewTransaction](),
+		answers:  acceptedAnswers(decisionAnswers("Posted, or held")),
 	}
 }
 
@@ -84,6 +89,15 @@ func decisionAnswers(done string) map[int]answer {
 			contents:    map[string]reflect.Type{problemType: reflect.TypeFor[Problem]()}, replayed: true,
 		},
 	}
+}
+
+// preferParam describes the header that asks for the durable queue.
+var preferParam = map[string]string{preferHeader: respondAsync + ": queue it durably, and answer with 202 before it is decided."}
+
+// acceptedAnswers adds that of a transaction that was queued.
+func acceptedAnswers(answers map[int]answer) map[int]answer {
+	answers[202] = answer{description: "Queued, durably: look at its Location", contents: jsonBody[Transaction]()}
+	return answers
 }
 
 // settlementOperation is a postOperation of one type of transaction.
@@ -122,9 +136,16 @@ func postBatchOperation() postOperation {
 			"error, and the others the error group_failed.",
 		switches: []string{paramDryRun, paramAtomic},
 		bodies:   map[string]reflect.Type{jsonType: reflect.TypeFor[NewBatch](), ndjsonType: reflect.TypeFor[NewTransaction]()},
-		answers: map[int]answer{200: {
-			description: "One result for each, in the order given",
-			contents:    map[string]reflect.Type{jsonType: reflect.TypeFor[BatchResults](), ndjsonType: reflect.TypeFor[BatchResult]()},
-		}},
+		headers:  preferParam,
+		answers: map[int]answer{
+			200: {
+				description: "One result for each, in the order given; of what has execute_at or retry_until that it is queued",
+				contents:    map[string]reflect.Type{jsonType: reflect.TypeFor[BatchResults](), ndjsonType: reflect.TypeFor[BatchResult]()},
+			},
+			202: {
+				description: "The same, of a batch that is queued as was preferred",
+				contents:    map[string]reflect.Type{jsonType: reflect.TypeFor[BatchResults](), ndjsonType: reflect.TypeFor[BatchResult]()},
+			},
+		},
 	}
 }

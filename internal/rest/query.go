@@ -94,6 +94,7 @@ const (
 	cursorAscending    = "h"
 	cursorDescending   = "d"
 	cursorStatement    = "s"
+	cursorIntake       = "q"
 )
 
 func cursorOf(kind string, position int64) string {

@@ -74,6 +74,7 @@ type Config struct {
 
 	Events   EventSource // nil: no /v1/events
 	Webhooks *Webhooks   // nil: no /v1/webhooks
+	Intake   Intake      // nil: no durable queue, and no /v1/intake
 
 	Logger    *slog.Logger                // nil: slog.Default
 	Metrics   *telemetry.Metrics          // nil: none, and no /metrics
@@ -158,6 +159,7 @@ func New(cfg Config) (http.Handler, error) {
 	s.registerTransactions(api)
 	s.registerEvents(api)
 	s.registerWebhooks(api)
+	s.registerIntake(api)
 	s.registerHealth(api)
 	if s.openAPI, err = api.OpenAPI().MarshalJSON(); err != nil {
 		return nil, err

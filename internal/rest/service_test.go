@@ -16,6 +16,7 @@ import (
 	"rbcs"
 	"rbcs/internal/engine"
 	"rbcs/internal/events"
+	"rbcs/internal/intake"
 	"rbcs/internal/sqlite"
 )
 
@@ -41,12 +42,14 @@ func newService(t *testing.T, change ...func(*Config)) *service {
 	}
 	feed := events.New(store, events.Config{Logger: logger, Poll: 5 * time.Millisecond})
 	feed.Start()
+	queue := intake.New(store, e, intake.Config{Logger: logger, Interval: 5 * time.Millisecond, Backoff: time.Millisecond, MaxBackoff: 5 * time.Millisecond})
+	queue.Start()
 	t.Cleanup(func() {
-		if err := errors.Join(feed.Stop(context.Background()), e.Stop(context.Background()), store.Close()); err != nil {
+		if err := errors.Join(queue.Stop(context.Background()), feed.Stop(context.Background()), e.Stop(context.Background()), store.Close()); err != nil {
 			t.Error(err)
 		}
 	})
-	h := newHandler(t, store, e, append([]func(*Config){func(c *Config) { c.Events = feed }}, change...)...)
+	h := newHandler(t, store, e, append([]func(*Config){func(c *Config) { c.Events, c.Intake = feed, queue }}, change...)...)
 	return &service{newClient(t, h), store, e, feed, logger}
 }
 

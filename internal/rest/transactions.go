@@ -1,6 +1,7 @@
 package rest
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/http"
@@ -24,7 +25,7 @@ func (s *server) registerTransactions(api huma.API) {
 	s.registerSettlements(api)
 	huma.Register(api, readOperation("get-transaction", "/v1/transactions/{id}", "Get a transaction",
 		"The recorded decision, and what it is now: a hold may be captured, released or expired, a transfer or capture "+
-			"reversed. A rejected transaction is a 200 here."), s.getTransaction)
+			"reversed. A rejected transaction is a 200 here, and so is one that is queued and not decided yet."), s.getTransaction)
 	huma.Register(api, readOperation("list-transactions", "/v1/transactions", "List transactions",
 		"The latest first. All parameters narrow the list."), s.listTransactions)
 }
@@ -32,9 +33,17 @@ func (s *server) registerTransactions(api huma.API) {
 // postTransaction serves one transaction. It is a hot path: see BenchmarkSingle.
 func (s *server) postTransaction(w http.ResponseWriter, r *http.Request) {
 	var one single
+	t, prefer, async := one.use(), prefersAsync(r), false
 	on, err := switches(r, paramDryRun)
 	if err == nil {
-		err = s.decodeSingle(w, r, one.use())
+		err = s.decodeSingle(w, r, t)
+	}
+	if err == nil && !on.has(0) {
+		async, err = s.asynchronous(t, prefer)
+	}
+	if err == nil && async {
+		s.accept(w, r, &one, prefer)
+		return
 	}
 	s.finish(w, r, &one, on.has(0), err)
 }
@@ -131,7 +140,8 @@ func (s *server) countRefused(err error, n int) {
 
 // postBatch serves many transactions. It is a hot path: see BenchmarkBatch1000.
 func (s *server) postBatch(w http.ResponseWriter, r *http.Request) {
-	b, contentType, err := s.decodeBatch(w, r)
+	prefer := prefersAsync(r)
+	b, contentType, err := s.decodeBatch(w, r, prefer)
 	if err != nil {
 		s.fail(w, r, err)
 		return
@@ -149,6 +159,15 @@ func (s *server) postBatch(w http.ResponseWriter, r *http.Request) {
 			results = slices.Repeat([]rbcs.Result{{Err: asError(err)}}, len(b.valid))
 		}
 	}
+	queued, ok := s.acceptBatch(w, r, b)
+	if !ok {
+		return
+	}
+	status := http.StatusOK
+	if prefer && len(b.async) > 0 { // then it is all of the batch
+		w.Header().Set(appliedHeader, respondAsync)
+		status = http.StatusAccepted
+	}
 	out := newBuffer()
 	defer out.free()
 	if accept := r.Header.Get("Accept"); accept != "" { // who names a format gets it; else it is the request's
@@ -160,12 +179,12 @@ func (s *server) postBatch(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	if contentType == ndjsonType {
-		out.b = s.appendResults(out.b, b, results, "\n")
+		out.b = s.appendResults(out.b, b, results, queued, "\n")
 	} else {
-		out.b = s.appendResults(append(out.b, `{"results":[`...), b, results, ",")
+		out.b = s.appendResults(append(out.b, `{"results":[`...), b, results, queued, ",")
 		out.b = append(out.b, `]}`...)
 	}
-	send(w, http.StatusOK, contentType, out.b)
+	send(w, status, contentType, out.b)
 }
 
 // toldByItem reports whether a batch that failed as a whole is answered item by
@@ -179,7 +198,7 @@ func toldByItem(err error) bool {
 	return false
 }
 
-func (s *server) decodeBatch(w http.ResponseWriter, r *http.Request) (*batch, string, error) {
+func (s *server) decodeBatch(w http.ResponseWriter, r *http.Request, prefer bool) (*batch, string, error) {
 	on, err := switches(r, paramDryRun, paramAtomic)
 	if err != nil {
 		return nil, "", err
@@ -200,7 +219,8 @@ func (s *server) decodeBatch(w http.ResponseWriter, r *http.Request) (*batch, st
 		return nil, "", err
 	}
 	b.dry = on.has(0)
-	if b.atomic = b.atomic || on.has(1); b.atomic {
+	b.atomic = b.atomic || on.has(1)
+	if err = s.divide(b, prefer); err == nil && b.atomic {
 		err = b.join()
 	}
 	return b, contentType, err
@@ -208,7 +228,7 @@ func (s *server) decodeBatch(w http.ResponseWriter, r *http.Request) (*batch, st
 
 // appendResults writes one result for each item, in their order: what was found
 // wrong with it, or the next of the engine's results.
-func (s *server) appendResults(dst []byte, b *batch, results []rbcs.Result, between string) []byte {
+func (s *server) appendResults(dst []byte, b *batch, results []rbcs.Result, queued []rbcs.IntakeResult, between string) []byte {
 	tally := s.Metrics.Tally()
 	defer tally.Done()
 	for i := range b.items {
@@ -218,8 +238,20 @@ func (s *server) appendResults(dst []byte, b *batch, results []rbcs.Result, betw
 		}
 		err := item.err
 		if err == nil {
-			r := &results[0]
-			results = results[1:]
+			var r *rbcs.Result
+			if item.async {
+				q := &queued[0]
+				queued = queued[1:]
+				if q.Entry != nil {
+					dst = appendEntryOfQueue(dst, q.Entry, nil)
+					tally.Queued()
+					continue
+				}
+				r = cmp.Or(q.Decided, &rbcs.Result{Err: q.Err})
+			} else {
+				r = &results[0]
+				results = results[1:]
+			}
 			if err = r.Err; err == nil {
 				dst = appendOpenRecord(dst, r, r.Status)
 				if r.Replayed { // a batch has no header for it
@@ -255,11 +287,11 @@ func (s *server) getTransaction(ctx context.Context, in *getTransactionInput) (*
 	if err := rbcs.ValidateRecordedID(in.ID); err != nil {
 		return nil, s.refuse(ctx, invalid("/id", "%s", err))
 	}
-	record, err := s.Store.Transaction(ctx, in.ID)
+	view, err := s.view(ctx, in.ID)
 	if err != nil {
 		return nil, s.refuse(ctx, err)
 	}
-	return &transactionOutput{transactionView{&record}}, nil
+	return &transactionOutput{view}, nil
 }
 
 type listTransactionsInput struct {
@@ -302,7 +334,7 @@ func (s *server) listTransactions(ctx context.Context, in *listTransactionsInput
 	}
 	out.Body.Transactions = make([]transactionView, len(records))
 	for i := range records {
-		out.Body.Transactions[i] = transactionView{&records[i]}
+		out.Body.Transactions[i] = transactionView{record: &records[i]}
 	}
 	return out, nil
 }

@@ -106,11 +106,12 @@ type Statement struct {
 type Transaction struct {
 	ID     string `json:"id"`
 	Type   string `json:"type" enum:"transfer,hold,capture,release,expiry,reversal"`
-	Status string `json:"status" enum:"posted,held,rejected,captured,released,expired,reversed" doc:"In an answer to a POST and in an event what was decided: posted, held or rejected. In a GET what it is now."`
+	Status string `json:"status" enum:"posted,held,rejected,captured,released,expired,reversed,queued,dead,discarded" doc:"In an answer to a POST and in an event what was decided: posted, held or rejected, or queued. In a GET what it is now."`
 	Code   string `json:"code,omitempty" doc:"Why it was rejected." example:"insufficient_funds"`
 	Detail string `json:"detail,omitempty" doc:"The same in a sentence."`
 	Shortfall
 	Decided
+	QueueState
 	SettledBy string `json:"settled_by,omitempty" doc:"Of a hold: the ID of what captured or released it. Of hold_not_open: the ID of what had settled the hold."`
 	Reversed  string `json:"reversed,omitempty" doc:"How much of it was reversed until now."`
 	DryRun    bool   `json:"dry_run,omitempty" doc:"It was asked for with dry_run=true: nothing was recorded."`
@@ -126,6 +127,8 @@ type Decided struct {
 	Currency           string   `json:"currency,omitempty" doc:"Unknown only where there was no source account."`
 	Timestamp          string   `json:"timestamp,omitempty" format:"date-time" doc:"When it happened, in the client's words; of what refers to another transaction, when it was decided."`
 	ExpiresAt          string   `json:"expires_at,omitempty" format:"date-time" doc:"When a hold is released by itself."`
+	ExecuteAt          string   `json:"execute_at,omitempty" format:"date-time" doc:"It was not to be decided before."`
+	RetryUntil         string   `json:"retry_until,omitempty" format:"date-time" doc:"Until then a rejection that may pass was not to be recorded."`
 	Sequence           int64    `json:"sequence,omitempty" doc:"Its place in the log of decisions; a dry run has none."`
 	CommittedAt        string   `json:"committed_at,omitempty" format:"date-time"`
 	SourceBalance      string   `json:"source_balance,omitempty" doc:"After it."`
@@ -157,10 +160,23 @@ type Entry struct {
 }
 
 // transactionView is sent as appendCurrent writes it and described as a [Transaction].
-type transactionView struct{ record *rbcs.Record }
+type transactionView struct {
+	record  *rbcs.Record
+	entry   *rbcs.IntakeEntry // instead, of what is not decided
+	history []rbcs.IntakeEvent
+}
 
 // MarshalJSON writes the record.
-func (v transactionView) MarshalJSON() ([]byte, error) { return appendCurrent(nil, v.record), nil }
+func (v transactionView) MarshalJSON() ([]byte, error) {
+	if v.entry != nil {
+		return appendEntryOfQueue(nil, v.entry, v.history), nil
+	}
+	dst := appendCurrent(nil, v.record)
+	if len(v.history) == 0 {
+		return dst, nil
+	}
+	return append(appendAttempts(dst[:len(dst)-1], v.history), '}'), nil // before the closing brace
+}
 
 // Schema refers to the description.
 func (transactionView) Schema(r huma.Registry) *huma.Schema {

@@ -1,0 +1,49 @@
+package main
+
+import (
+	"context"
+
+	"rbcs"
+	"rbcs/internal/intake"
+	"rbcs/internal/telemetry"
+)
+
+// newIntake returns the durable queue, with its metrics.
+func (s *server) newIntake(metrics *telemetry.Metrics) *intake.Queue {
+	attempts := metrics.CounterOf("rbcs_intake_attempts_total", "Attempts to decide a queued transaction.", "outcome")
+	workers := 1 // SQLite commits one batch at a time
+	if s.cfg.Store.Postgres() {
+		workers = 2 // the one claims and settles while the other's batch commits
+	}
+	queue := intake.New(s.store, s.engine, intake.Config{
+		Instance: s.cfg.instance(), Workers: workers, MaxAttempts: s.cfg.IntakeAttempts, Logger: s.logger,
+		Observe: func(o intake.Outcome, n int) { attempts(string(o), n) },
+	})
+	depth := func(state rbcs.IntakeState, of func(rbcs.IntakeStats) int64) {
+		metrics.GaugeOf("rbcs_intake_depth", "Transactions in the durable queue, at most a million of each state; the same on every instance.",
+			"state", string(state), func() float64 {
+				stats, _ := queue.Stats()
+				return float64(of(stats))
+			})
+	}
+	depth(rbcs.IntakeQueued, func(st rbcs.IntakeStats) int64 { return st.Queued })
+	depth(rbcs.IntakeRetrying, func(st rbcs.IntakeStats) int64 { return st.Retrying })
+	depth(rbcs.IntakeDead, func(st rbcs.IntakeStats) int64 { return st.Dead })
+	metrics.Gauge("rbcs_intake_oldest_seconds", "How long the queued transaction that was due first has been due; the same on every instance.",
+		func() float64 {
+			stats, _ := queue.Stats()
+			return intake.Oldest(stats).Seconds()
+		})
+	return queue
+}
+
+// stopIntake ends the queue's workers. Their batches are committed by the
+// engine, which stops later. What does not end in time is taken over by others.
+func (s *server) stopIntake(ctx context.Context) error {
+	if s.intake == nil {
+		return nil
+	}
+	soon, cancel := atLeast(ctx, abortTimeout)
+	defer cancel()
+	return s.intake.Stop(soon)
+}
