@@ -96,17 +96,17 @@ func (d *declaration) lasts(timeline int64, at time.Time) bool {
 // control is what a commit has seen of cache_control, under its locks.
 type control struct {
 	timeline int64 // of the server
-	known    bool  // it is the row's
+	row      int64 // the row's
 	used     bool
 	lasting  bool
 	dark     bool
 }
 
 // controlColumns are read with [control.targets], of cache_control c.
-var controlColumns = timelineNumberSQL + ", c.timeline = " + timelineNumberSQL + ", " + usedSQL + ", " + lastingSQL + ", " + darkSQL
+var controlColumns = timelineNumberSQL + ", c.timeline, " + usedSQL + ", " + lastingSQL + ", " + darkSQL
 
 func (c *control) targets() []any {
-	return []any{&c.timeline, &c.known, &c.used, &c.lasting, &c.dark}
+	return []any{&c.timeline, &c.row, &c.used, &c.lasting, &c.dark}
 }
 
 // fence tells the cache which accounts the commit is about to change. What it
@@ -140,17 +140,21 @@ func (l *loaded) changed() []string {
 // concerned. REQUIRES: the transaction holds the locks of its accounts.
 func (s *Store) settle(ctx context.Context, l *loaded, confirmed func() bool) error {
 	c := &l.control
+	known := c.timeline == c.row // rule 5
 	switch {
-	case !c.used:
+	case !c.used || len(l.changed()) == 0:
 		return nil
-	case confirmed != nil && confirmed() && c.known: // it is asked in any case: it may be waited for
+	case confirmed != nil && confirmed() && known: // it is asked in any case: it notes its answer
 		return nil
-	case c.known && c.dark || len(l.changed()) == 0:
+	case known && c.dark:
 		return nil
 	}
 	wait, err := s.turnOff(ctx, c.timeline)
 	if err != nil {
-		return rbcs.Errorf(rbcs.Unavailable, "the balance cache has not confirmed the change and could not be turned off: %w", err)
+		f := failure(err)
+		return &rbcs.Error{
+			Code: f.Code, Message: "the balance cache has not confirmed the change and could not be turned off: " + f.Message, Away: f.Away, Err: err,
+		}
 	}
 	if wait <= 0 {
 		return nil

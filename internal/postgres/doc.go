@@ -20,6 +20,8 @@
 //     takes a sequence: up to where the log is settled follows from that (log.go).
 //   - open_holds has exactly the holds that the log has not settled. A commit that
 //     settles one that is not there is rolled back.
+//   - No commit becomes visible while a balance cache could answer with what was
+//     before it: cache.go says how, and balances.go what a cache may take.
 //   - transactions and account_changes are append-only, by trigger and by grant.
 //   - A connection has no state beyond its transaction: every setting is local to
 //     one, so that a transaction-mode pooler may stand between.
@@ -28,7 +30,7 @@
 //
 //  1. load: begin · settings · lock the accounts · look up the IDs, those that
 //     settlements and reversals refer to, and what became of these · take sequences
-//     and the time ([posting.Batch] then decides)
+//     and the time, see whether a cache is in use ([posting.Batch] then decides)
 //  2. record: insert the decisions, sorted by ID · update the accounts · add the
 //     holds that are open now, remove those that no longer are · take the time
 //     limits off
