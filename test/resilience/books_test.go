@@ -34,6 +34,8 @@ type books struct {
 	sent      map[string]sent
 	told      map[string]told
 	open      map[string]submit // what has no outcome yet, and how to ask for it
+	due       map[string]bool   // what the durable queue has accepted
+	refused   map[string]bool   // what was refused for good, and sent by nobody again
 	anomalies []string
 	more      int // anomalies that are not listed
 
@@ -68,7 +70,7 @@ type submit func() (ok bool)
 func newBooks(run, prefix string, accounts int) *books {
 	return &books{
 		run: run, prefix: prefix, seen: make([]atomic.Int64, accounts),
-		sent: map[string]sent{}, told: map[string]told{}, open: map[string]submit{},
+		sent: map[string]sent{}, told: map[string]told{}, open: map[string]submit{}, due: map[string]bool{}, refused: map[string]bool{},
 	}
 }
 

@@ -124,6 +124,9 @@ func (r *replay) decision(d *rbcs.Result) {
 		d.Code != rbcs.HoldNotFound && (b.index(tx.Source) != s.source || b.index(tx.Destination) != s.destination) {
 		b.anomalyLocked("%s is recorded as %+v, and was sent as %+v", id, *tx, s)
 	}
+	if b.refused[id] {
+		b.anomalyLocked("%s is in the log, though its submission was refused", id)
+	}
 	if t, acknowledged := b.told[id]; acknowledged {
 		is := told{
 			status: d.Status, code: d.Code, sequence: d.Sequence, committedAt: d.CommittedAt.UnixMicro(),
@@ -173,8 +176,13 @@ func (r *replay) apply(id string, s sent) {
 	destination.balance += s.cents
 }
 
-// missing looks for what was told and does not stand in the log.
+// missing looks for what was told, or accepted, and does not stand in the log.
 func (r *replay) missing() {
+	for id := range r.books.due {
+		if !r.logged[id] {
+			r.books.anomalyLocked("%s was accepted by the durable queue and is not in the log", id)
+		}
+	}
 	for id, t := range r.books.told {
 		switch {
 		case r.logged[id]:

@@ -18,12 +18,7 @@ func TestResilience(t *testing.T) {
 	go func() { built <- buildJumping(context.WithoutCancel(t.Context())) }() // it takes a minute the first time
 	c := startCluster(t)
 	u.alone(t, c)
-	u.fresh(t, c, "several together, at random", func(t *testing.T, name string) {
-		u.do(t, scenario{
-			name: name, system: &c.system, faults: c.all(u.random), together: 3,
-			count: u.size(8, 200), least: u.size(0, 400_000),
-		})
-	})
+	u.queue(t, c)
 	u.lagging(t, c)
 	if err := <-built; err != nil {
 		t.Fatal(err)
@@ -32,6 +27,11 @@ func TestResilience(t *testing.T) {
 	if strings.Contains(diskFull, *only) {
 		t.Run(diskFull, u.fillDisk)
 	}
+	u.fresh(t, c, "several together, at random", func(t *testing.T, name string) {
+		u.do(t, scenario{
+			name: name, system: &c.system, faults: c.all(u.random), together: 3, count: u.size(8, 200), least: u.left(),
+		})
+	})
 	u.finish(t)
 }
 
@@ -41,6 +41,12 @@ func (u *suite) size(short, whole int) int {
 		return max(short, int(float64(whole)**share))
 	}
 	return short
+}
+
+// left returns how many of the long form's transactions are still to come.
+func (u *suite) left() int {
+	total := u.run.Totals()
+	return u.size(0, 1_000_000) - total.Transactions
 }
 
 // fresh runs a scenario, in the long form on a database of its own.

@@ -33,7 +33,7 @@ type scenario struct {
 	faults   []fault
 	together int // how many at the same time; 0: one after the other, in their order
 	count    int // of faults
-	least    int // go on until so many transactions are decided
+	least    int // go on until so many transactions are decided, but for at most twice as many faults where they come alone
 	lossy    bool
 	cached   bool // wait before each fault until the cache serves again
 	noFailed bool // with the client's retries no request may fail
@@ -51,18 +51,27 @@ func (u *suite) do(t *testing.T, sc scenario) {
 		s.Anomalous++
 		s.Anomalies = append(s.Anomalies, err.Error())
 	}
-	u.run.Scenarios = append(u.run.Scenarios, s)
+	for _, text := range slices.Sorted(maps.Keys(troubles)) {
+		t.Logf("%d × %s", troubles[text], text)
+	}
+	u.enter(t, &s, sc.system)
+}
+
+// enter puts what came of a scenario into the report, and fails the test where anything is wrong.
+func (u *suite) enter(t *testing.T, s *report.Scenario, sys *system) {
+	t.Helper()
+	u.run.Scenarios = append(u.run.Scenarios, *s)
 	t.Logf("%s: %d faults, %d requests, %d transactions, %d failed, %d hidden, %d lost connections, %d undecided, recovery %v/%v, pause %v, slowest %v, %d reads (%d hits, %d failed), %d lost data, %d anomalies, %v",
 		s.Name, s.Faults, s.Requests, s.Transactions, s.Failed, s.Hidden, s.Lost, s.Unknown,
 		report.Median(s.Recovery), report.Max(s.Recovery), report.Max(s.Pauses), s.Slowest, s.Reads, s.Hits, s.ReadsFailed, s.LostData, s.Anomalous, s.End-s.Start)
-	for _, text := range slices.Sorted(maps.Keys(troubles)) {
-		t.Logf("%d × %s", troubles[text], text)
+	for _, note := range s.Notes {
+		t.Log(note)
 	}
 	for _, a := range s.Anomalies {
 		t.Error(a)
 	}
 	if t.Failed() {
-		for _, i := range sc.system.instances {
+		for _, i := range sys.instances {
 			t.Logf("the log of instance %s ends with\n%s", i.name, i.log.tail())
 		}
 	}
@@ -82,7 +91,7 @@ func (u *suite) play(ctx context.Context, sc *scenario) (s report.Scenario, trou
 	}
 	l.start(sc.system, u.random)
 	err = l.await(time.Now())
-	for err == nil && (s.Faults < sc.count || l.decided() < sc.least) {
+	for err == nil && (s.Faults < sc.count || l.decided() < sc.least && (sc.together > 0 || s.Faults < 2*sc.count)) {
 		err = u.step(ctx, sc, l, &s)
 	}
 	l.stop()
@@ -268,11 +277,7 @@ func (u *suite) count(sc *scenario, l *load, s *report.Scenario) {
 		case r.trace.attempts > 1:
 			s.Hidden++
 		}
-		bin := int(r.end.Sub(u.began) / u.run.Bin)
-		for len(u.run.Throughput) <= bin {
-			u.run.Throughput = append(u.run.Throughput, 0)
-		}
-		u.run.Throughput[bin] += r.decided
+		u.decided(r.end, r.decided)
 	}
 	if sc.noFailed && s.Failed > 0 {
 		l.books.anomaly("%d requests failed, such as: %v", s.Failed, failure)
@@ -280,4 +285,13 @@ func (u *suite) count(sc *scenario, l *load, s *report.Scenario) {
 	if sc.noLost && s.Lost > 0 {
 		l.books.anomaly("%d attempts lost their connection", s.Lost)
 	}
+}
+
+// decided enters transactions that were decided at a moment in the plot.
+func (u *suite) decided(at time.Time, n int) {
+	bin := int(at.Sub(u.began) / u.run.Bin)
+	for len(u.run.Throughput) <= bin {
+		u.run.Throughput = append(u.run.Throughput, 0)
+	}
+	u.run.Throughput[bin] += n
 }
