@@ -4,7 +4,6 @@ import (
 	"context"
 	"log/slog"
 	"sync"
-	"time"
 
 	"rbcs"
 )
@@ -48,25 +47,16 @@ func Open(ctx context.Context, url string, opts Options) (*Cache, error) {
 	return c, nil
 }
 
-// Start connects and looks at the switch. It waits for the first look, and then
-// until a commit of this instance need not wait for what other instances might
-// still believe about the timeline (see [looks.settled]): about a second in all.
-// Where the database does not answer, or ctx ends, it goes on in the background.
-// REQUIRES: it is called once, before the first commit and not after Stop.
+// Start connects and looks at the switch, and waits for that first look, but not
+// for Redis. What fails is tried again in the background. REQUIRES: it is called
+// once, before the first commit and not after Stop.
 func (c *Cache) Start(ctx context.Context) {
 	c.group.Go(func() { c.link.run(c.ctx) })
 	c.group.Go(func() { c.work.run(c.ctx) })
-	first := c.looks.look(ctx)
+	c.looks.look(ctx)
 	c.group.Go(func() { c.looks.run(c.ctx) })
 	if c.opts.CheckEvery > 0 {
 		c.group.Go(func() { c.check(c.ctx) })
-	}
-	if first == nil {
-		return
-	}
-	select {
-	case <-ctx.Done():
-	case <-time.After(c.looks.settled(first.state.Timeline)):
 	}
 }
 

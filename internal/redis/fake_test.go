@@ -121,7 +121,6 @@ func newRig(t testing.TB, url string, set ...func(*Options)) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.looks.timeline, c.looks.since = 1, time.Now().Add(-time.Hour) // as if it had run for long
 	c.Start(t.Context())
 	t.Cleanup(func() {
 		if err := c.Close(); err != nil {

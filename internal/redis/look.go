@@ -3,7 +3,6 @@ package redis
 import (
 	"context"
 	"log/slog"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -29,10 +28,7 @@ type looks struct {
 	last    atomic.Pointer[look] // nil before the first
 	every   time.Duration
 
-	mu       sync.Mutex
-	timeline int64     // the latest that was seen
-	since    time.Time // when it was seen first
-	failing  bool      // whether the last look failed, so that it is logged once
+	failing atomic.Bool // whether the last look failed, so that it is logged once
 }
 
 func newLooks(control rbcs.CacheControl, log *slog.Logger) *looks {
@@ -63,7 +59,6 @@ func (l *looks) look(ctx context.Context) *look {
 	if err != nil {
 		return nil
 	}
-	l.seen(state.Timeline)
 	found := &look{state: state, space: spaceOf(state.Database, state.Timeline), began: began}
 	for {
 		last := l.last.Load()
@@ -75,10 +70,7 @@ func (l *looks) look(ctx context.Context) *look {
 
 // report logs that looks began to fail, or that they succeed again.
 func (l *looks) report(ctx context.Context, err error) {
-	l.mu.Lock()
-	changed := l.failing != (err != nil)
-	l.failing = err != nil
-	l.mu.Unlock()
+	changed := l.failing.Swap(err != nil) != (err != nil)
 	switch {
 	case !changed || ctx.Err() == context.Canceled:
 	case err != nil:
@@ -94,28 +86,4 @@ func (l *looks) latest() *look { return l.last.Load() }
 // serves reports whether hits may be served to a read that began then (rule 6).
 func (k *look) serves(began time.Time) bool {
 	return k.state.Serve && began.Sub(k.began) <= rbcs.Trust
-}
-
-// seen notes the timeline of the database.
-func (l *looks) seen(timeline int64) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if timeline > l.timeline {
-		l.timeline, l.since = timeline, time.Now()
-	}
-}
-
-// settled returns how long to wait until no instance serves hits of an earlier
-// timeline than the given one any more. Marks of this timeline do not reach the
-// keys of an earlier one; but an instance that looked before the promotion
-// trusts them for [rbcs.Trust] after it, and the promotion was before this
-// instance saw its timeline first.
-func (l *looks) settled(timeline int64) time.Duration {
-	l.seen(timeline)
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if timeline < l.timeline {
-		return 0 // the later one was waited for, or will be by whoever commits on it
-	}
-	return rbcs.Trust - time.Since(l.since)
 }

@@ -23,11 +23,10 @@ const marksPerTimeout = 1_000
 // [Marks.Refresh], with [Marks.Drop], or with neither where its outcome is not
 // known: its marks then die by themselves.
 type Marks struct {
-	cache    *Cache
-	space    keySpace
-	timeline int64
-	numbers  []string
-	mine     string // the entry, the same at each key
+	cache   *Cache
+	space   keySpace
+	numbers []string
+	mine    string // the entry, the same at each key
 
 	answered chan struct{}
 	set      []bool // once answered: where there was something to mark, and it is
@@ -41,7 +40,7 @@ type Marks struct {
 // Mark begins to mark the accounts of a commit that holds their locks (rule 4),
 // and returns at once. REQUIRES: l.Numbers does not change afterwards.
 func (c *Cache) Mark(ctx context.Context, l rbcs.Locked) *Marks {
-	m := &Marks{cache: c, timeline: l.Timeline, numbers: l.Numbers, answered: make(chan struct{}), set: make([]bool, len(l.Numbers))}
+	m := &Marks{cache: c, numbers: l.Numbers, answered: make(chan struct{}), set: make([]bool, len(l.Numbers))}
 	k := c.looks.latest()
 	switch {
 	case len(l.Numbers) == 0:
@@ -86,10 +85,6 @@ func (m *Marks) send(ctx context.Context) {
 func (m *Marks) Confirmed() bool {
 	ok := m.await() && m.certain
 	if ok {
-		// Once after a promotion or a start (see looks.settled).
-		if wait := m.cache.looks.settled(m.timeline); wait > 0 {
-			time.Sleep(wait)
-		}
 		m.cache.stats.confirmed.Add(1)
 	} else {
 		m.cache.stats.unconfirmed.Add(1)

@@ -118,7 +118,6 @@ func TestModelNeedsEveryRule(t *testing.T) {
 		{"6 without a part: refresh what was not confirmed", rules{refreshDoubtful: true}},
 		{"6 without a part: do not wait for the trust to end", rules{waitForNobody: true}},
 		{"6 without a part: on again while old entries live", rules{onWhileOld: true}},
-		{"6 without a part: on again before the transaction ends", rules{onWhileOpen: true}},
 		{"7 without it: reads make values live longer", rules{readExtends: true}},
 		{"a client that sends commands again", rules{twice: true}},
 	} {

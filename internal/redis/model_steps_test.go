@@ -1,7 +1,6 @@
 package redis
 
 import (
-	"cmp"
 	"fmt"
 	"slices"
 )
@@ -33,22 +32,12 @@ func (r *rules) next(s state, emit func(step, state)) {
 		t.key = entry{}
 		emit(step{"what the key holds vanishes", -1}, t)
 	}
-	if s.off && (!s.key.old || r.onWhileOld) && (!s.relied() || r.onWhileOpen) {
+	if s.off && (!s.key.old || r.onWhileOld) {
 		t := s
 		t.off, t.key.old = false, false
 		t.readers[0].looked, t.readers[1].looked = true, true
 		emit(step{"the switch is on again", -1}, t)
 	}
-}
-
-// relied reports whether a transaction is open that the switch was turned off for.
-// The database bounds its life: it ends before the switch is on again.
-func (s *state) relied() bool {
-	if s.lock == 0 {
-		return false
-	}
-	w := s.writers[s.lock-1]
-	return w.phase == turningOff || w.phase == ready && !w.confirmed
 }
 
 func (r *rules) writerSteps(s state, w int, emit func(step, state)) {
@@ -88,10 +77,10 @@ func (r *rules) writerSteps(s state, w int, emit func(step, state)) {
 		at.phase = doubtful
 		emit(step{"writer %d gives its mark up", w}, t)
 	case doubtful:
-		at.phase, t.off = turningOff, true
+		at.phase, t.off, t.key.old = turningOff, true, s.key.kind != nothing
 		emit(step{"writer %d turns the switch off", w}, t)
 	case turningOff:
-		if r.waitForNobody || !s.readers[0].looked && !s.readers[1].looked {
+		if r.waitForNobody || !s.off || !s.readers[0].looked && !s.readers[1].looked {
 			at.phase = ready
 			emit(step{"writer %d has waited until no look is trusted", w}, t)
 		}
@@ -128,9 +117,6 @@ func (r *rules) commit(s state, w int, emit func(step, state)) {
 	t.committed++
 	t.lock, t.writers[w] = 0, writer{}
 	refreshes := at.confirmed || r.refreshDoubtful || r.markBeforeLock
-	if !at.confirmed && !r.markBeforeLock && t.key.kind != nothing {
-		t.key.old = true
-	}
 	if refreshes && !t.send(command{refresh, at.token, t.committed}) {
 		return
 	}
@@ -357,7 +343,7 @@ func (r *rules) settle(s *state) {
 			}
 		}
 	}
-	slices.SortFunc(s.network[:], func(a, b command) int {
-		return cmp.Or(cmp.Compare(a.kind, b.kind), cmp.Compare(a.version, b.version), cmp.Compare(a.token, b.token))
-	})
+	slices.SortFunc(s.network[:], func(a, b command) int { return a.number() - b.number() })
 }
+
+func (c command) number() int { return int(c.kind)<<16 | int(c.version)<<8 | int(c.token) }

@@ -14,8 +14,8 @@ package redis
 //     be reached is one whose commands wait or are lost.
 //   - Time passes only where a rule depends on it. A look at the switch is trusted
 //     until its trust ends, which it does before a writer's wait ends. The switch
-//     is on again only once everything that the key held at the COMMIT it was
-//     turned off for, or what came of it, has died.
+//     is on again only once everything has died that the key held when it was
+//     turned off, under the row's lock, or what came of it.
 //
 // # What must hold
 //
@@ -27,7 +27,7 @@ package redis
 // The bounds of the search.
 const (
 	lastVersion = 2 // the account begins with version 0
-	inNetwork   = 3 // commands at a time, beyond which senders wait
+	inNetwork   = 2 // commands at a time, beyond which senders wait; with 3 and 4 it holds too, and takes minutes
 )
 
 // state is everything at one moment. It is the key of the visited set.
@@ -46,7 +46,7 @@ type state struct {
 type entry struct {
 	kind entryKind
 	arg  uint8 // a token, or the version of a value
-	old  bool  // it, or the token it replaced, was there at the COMMIT that the switch is off for
+	old  bool  // it, or the token it replaced, was there when the switch was turned off
 }
 
 type entryKind uint8
@@ -132,7 +132,6 @@ type rules struct {
 	refreshDoubtful   bool // 6: also where the mark was not certain
 	waitForNobody     bool // 6: while looks are still trusted
 	onWhileOld        bool // 6: the switch, while old entries live
-	onWhileOpen       bool // 6: the switch, before the transaction has ended that it was turned for
 	readExtends       bool // 7: a value's life, by who reads it
 
 	twice bool // no rule, but what the client must not do: send a command again
