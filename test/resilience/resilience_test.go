@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"rbcs"
 	"rbcs/test/resilience/report"
 )
 
@@ -18,15 +19,14 @@ func TestResilience(t *testing.T) {
 	go func() { built <- buildJumping(context.WithoutCancel(t.Context())) }() // it takes a minute the first time
 	c := startCluster(t)
 	u.alone(t, c)
+	u.asleep(t, c)
 	u.queue(t, c)
 	u.lagging(t, c)
 	if err := <-built; err != nil {
 		t.Fatal(err)
 	}
 	u.clocks(t, c)
-	if strings.Contains(diskFull, *only) {
-		t.Run(diskFull, u.fillDisk)
-	}
+	u.disks(t)
 	u.fresh(t, c, "several together, at random", func(t *testing.T, name string) {
 		u.do(t, scenario{
 			name: name, system: &c.system, faults: c.all(u.random), together: 3, count: u.size(8, 200), least: u.left(),
@@ -99,6 +99,22 @@ func byNameOf(faults []fault, name string) (list []fault) {
 		}
 	}
 	return list
+}
+
+// asleep stops an instance for longer than its marks in the cache and its locks live.
+func (u *suite) asleep(t *testing.T, c *cluster) {
+	if !*long {
+		return
+	}
+	u.fresh(t, c, "instance: SIGSTOP for longer than a mark lives", func(t *testing.T, name string) {
+		var faults []fault
+		for n := range c.instances {
+			f := c.paused(n, rbcs.MarkLife+2*time.Second)
+			f.name = name
+			faults = append(faults, f)
+		}
+		u.do(t, scenario{name: name, system: &c.system, faults: faults, count: u.size(1, 2), cached: true})
+	})
 }
 
 // lagging promotes standbys that lag: what they lose is counted.
