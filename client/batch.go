@@ -3,8 +3,6 @@ package client
 import (
 	"context"
 	"fmt"
-	"net/http"
-	"net/url"
 	"strconv"
 	"time"
 
@@ -19,7 +17,7 @@ import (
 // batch. It is decided by then whatever came of the rest: where a transaction
 // needs another one before it, submit them one after the other.
 func (c *Client) SubmitBatch(ctx context.Context, transactions []Transaction, opts ...SubmitOption) ([]Result, error) {
-	return c.submitAll(ctx, transactions, queryOf(opts), false)
+	return c.submitAll(ctx, transactions, submission(batchPath, opts), false)
 }
 
 // SubmitGroup submits up to 1,000 transactions that are posted together or not at
@@ -31,13 +29,16 @@ func (c *Client) SubmitBatch(ctx context.Context, transactions []Transaction, op
 // It returns one result for each in the order given. Where nothing was decided
 // every one has its Err set; an error means the same of all of them.
 func (c *Client) SubmitGroup(ctx context.Context, members []Transaction, opts ...SubmitOption) ([]Result, error) {
-	query := queryOf(opts)
-	query.Set("atomic", "true")
-	return c.submitAll(ctx, members, query, true)
+	req := submission(batchPath, opts)
+	req.query.Set("atomic", "true")
+	return c.submitAll(ctx, members, req, true)
 }
 
-// submitAll submits transactions until each has an outcome or none is to be had.
-func (c *Client) submitAll(ctx context.Context, transactions []Transaction, query url.Values, atomic bool) ([]Result, error) {
+const batchPath = "/v1/transactions/batch"
+
+// submitAll submits transactions until each has an outcome or none is to be had,
+// in requests like the one given.
+func (c *Client) submitAll(ctx context.Context, transactions []Transaction, like *request, atomic bool) ([]Result, error) {
 	results := make([]Result, len(transactions))
 	pending := make([]int, len(transactions)) // which of them still have no outcome
 	for i := range pending {
@@ -45,7 +46,7 @@ func (c *Client) submitAll(ctx context.Context, transactions []Transaction, quer
 	}
 	p := c.pace()
 	for first := true; len(pending) > 0; first = false {
-		again, retryAfter, err := c.submit(ctx, p, query, transactions, pending, results)
+		again, retryAfter, err := c.submit(ctx, p, like, transactions, pending, results)
 		if err != nil && first {
 			return nil, err
 		}
@@ -75,7 +76,7 @@ func (r *Result) fail(err *Error) {
 // submit sends the pending ones and notes their results. It returns those that
 // make sense to send again, and when.
 func (c *Client) submit(
-	ctx context.Context, p *pace, query url.Values, transactions []Transaction, pending []int, results []Result,
+	ctx context.Context, p *pace, like *request, transactions []Transaction, pending []int, results []Result,
 ) (again []int, _ time.Duration, _ *Error) {
 	batch := struct {
 		Transactions []Transaction `json:"transactions"`
@@ -90,7 +91,9 @@ func (c *Client) submit(
 	if err != nil {
 		return nil, 0, err
 	}
-	resp, err := c.do(ctx, p, &request{method: http.MethodPost, path: "/v1/transactions/batch", query: query, body: body})
+	req := *like
+	req.body = body
+	resp, err := c.do(ctx, p, &req)
 	if err != nil {
 		return nil, 0, err
 	}

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"time"
 
@@ -19,9 +20,10 @@ func pages[T any](ctx context.Context, c *Client, path string, query url.Values,
 	}
 	return func(yield func(T, error) bool) {
 		var none T
-		type page struct { // with one of the two lists
+		type page struct { // with one of the lists
 			Accounts     []T    `json:"accounts"`
 			Transactions []T    `json:"transactions"`
+			Entries      []T    `json:"entries"`
 			NextCursor   string `json:"next_cursor"`
 		}
 		for p, err := range cursor(ctx, c, path, query, func(p *page) string { return p.NextCursor }) {
@@ -29,7 +31,7 @@ func pages[T any](ctx context.Context, c *Client, path string, query url.Values,
 				yield(none, err)
 				return
 			}
-			for _, item := range append(p.Accounts, p.Transactions...) {
+			for _, item := range slices.Concat(p.Accounts, p.Transactions, p.Entries) {
 				if !yield(item, nil) {
 					return
 				}

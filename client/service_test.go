@@ -17,6 +17,7 @@ import (
 	"rbcs/client"
 	"rbcs/internal/engine"
 	"rbcs/internal/events"
+	"rbcs/internal/intake"
 	"rbcs/internal/rest"
 	"rbcs/internal/sqlite"
 	"rbcs/internal/webhook"
@@ -41,8 +42,9 @@ func startService(dir string) (c *client.Client, stop func() error, err error) {
 	if err != nil {
 		return nil, nil, errors.Join(err, store.Close())
 	}
+	queue := intake.New(store, eng, intake.Config{Interval: 5 * time.Millisecond})
 	handler, err := rest.New(rest.Config{
-		Store: store, Engine: eng, Currencies: currencies, Logger: slog.New(slog.DiscardHandler), Events: feed,
+		Store: store, Intake: queue, Engine: eng, Currencies: currencies, Logger: slog.New(slog.DiscardHandler), Events: feed,
 		Webhooks: &rest.Webhooks{
 			ValidateURL: func(url string) error { return webhook.ValidateURL(url, false) }, NewSecret: webhook.NewSecret,
 		},
@@ -51,10 +53,11 @@ func startService(dir string) (c *client.Client, stop func() error, err error) {
 		return nil, nil, errors.Join(err, eng.Stop(ctx), store.Close())
 	}
 	feed.Start()
+	queue.Start()
 	server := httptest.NewServer(handler)
 	stop = func() error {
 		c.Close()
-		err := feed.Stop(ctx)
+		err := errors.Join(queue.Stop(ctx), feed.Stop(ctx))
 		server.Close()
 		return errors.Join(err, eng.Stop(ctx), store.Close())
 	}

@@ -19,9 +19,11 @@ type Transaction struct {
 	Source      string          `json:"source"`
 	Destination string          `json:"destination"`
 	Amount      Amount          `json:"amount"`
-	Currency    string          `json:"currency,omitempty"`  // "" is the source account's
-	Timestamp   time.Time       `json:"timestamp"`           // when it happened, in your words
-	ExpiresAt   time.Time       `json:"expires_at,omitzero"` // of a hold: when it is released by itself
+	Currency    string          `json:"currency,omitempty"`   // "" is the source account's
+	Timestamp   time.Time       `json:"timestamp"`            // when it happened, in your words
+	ExpiresAt   time.Time       `json:"expires_at,omitzero"`  // of a hold: when it is released by itself
+	ExecuteAt   time.Time       `json:"execute_at,omitzero"`  // decide it then: it is queued, and the result is [rbcs.IntakeQueued]
+	RetryUntil  time.Time       `json:"retry_until,omitzero"` // queue it, and decide again until then what may pass, such as a lack of funds
 	Description string          `json:"description,omitempty"`
 	Metadata    json.RawMessage `json:"metadata,omitempty"` // a JSON object
 }
@@ -70,6 +72,7 @@ type Result struct {
 	Description string          `json:"description,omitempty"`
 	Metadata    json.RawMessage `json:"metadata,omitempty"`
 
+	Queue
 	Replayed bool   `json:"replayed,omitempty"` // when submitted: the ID had been decided before
 	DryRun   bool   `json:"dry_run,omitempty"`  // it was only asked for with [DryRun]: nothing is recorded
 	Err      *Error `json:"-"`                  // [Client.SubmitBatch] and [Client.SubmitGroup] only: there is no outcome, and why
@@ -83,22 +86,24 @@ type Group struct {
 }
 
 // SubmitOption changes what submitting does.
-type SubmitOption func(url.Values)
+type SubmitOption func(*request)
 
 const paramDryRun = "dry_run"
 
 // DryRun asks what would become of it, now: the same decision, and nothing is recorded.
-func DryRun() SubmitOption { return func(q url.Values) { q.Set(paramDryRun, "true") } }
+func DryRun() SubmitOption { return func(r *request) { r.query.Set(paramDryRun, "true") } }
 
-func queryOf(opts []SubmitOption) url.Values {
-	query := url.Values{}
+// submission returns a request to submit something, without its body.
+func submission(path string, opts []SubmitOption) *request {
+	req := &request{method: http.MethodPost, path: path, query: url.Values{}, header: http.Header{}}
 	for _, opt := range opts {
-		opt(query)
+		opt(req)
 	}
-	return query
+	return req
 }
 
-// Submit submits a transaction and returns its outcome: posted, held or rejected.
+// Submit submits a transaction and returns its outcome: posted, held or rejected,
+// or that it is queued ([Async]).
 // An error means that no outcome is known; see the package's documentation.
 func (c *Client) Submit(ctx context.Context, t Transaction, opts ...SubmitOption) (Result, error) {
 	return c.decide(ctx, "/v1/transactions", t.ID, t, opts)
@@ -140,7 +145,9 @@ func (c *Client) decide(ctx context.Context, path, id string, in any, opts []Sub
 	if err != nil {
 		return Result{}, err
 	}
-	resp, err := c.do(ctx, c.pace(), &request{method: http.MethodPost, path: path, query: queryOf(opts), body: body})
+	req := submission(path, opts)
+	req.body = body
+	resp, err := c.do(ctx, c.pace(), req)
 	var result Result
 	switch {
 	case err == nil:

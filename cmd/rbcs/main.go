@@ -56,6 +56,7 @@ type cli struct {
 	Tx       TxCmd       `cmd:"" help:"Submit, settle, reverse and show transactions."`
 	Events   EventsCmd   `cmd:"" help:"Follow the log as it is committed."`
 	Webhook  WebhookCmd  `cmd:"" help:"Register webhooks, and look after them."`
+	Intake   IntakeCmd   `cmd:"" help:"Look after the queue of what is decided later, and its dead letters."`
 }
 
 // Exit codes.

@@ -85,6 +85,9 @@ type txMove struct {
 	Amount      string   `arg:"" help:"Plain decimal digits, such as 12.34"`
 	Currency    string   `placeholder:"CODE" help:"The currency, to be sure of it (the source account's)."`
 	Timestamp   timeFlag `placeholder:"TIME" help:"When it happened (now)."`
+	ExecuteAt   timeFlag `placeholder:"TIME" help:"Decide it then, not now: it is queued."`
+	RetryUntil  timeFlag `placeholder:"TIME" help:"Queue it, and decide again until then what may pass, such as a lack of funds."`
+	Async       bool     `help:"Queue it, and do not wait for the decision."`
 }
 
 // run submits a transfer or a hold.
@@ -94,7 +97,7 @@ func (c *txMove) run(ctx context.Context, m *Main, f *txFlags, kind rbcs.Type, e
 	}
 	t := client.Transaction{
 		ID: f.ID, Type: kind, Source: c.Source, Destination: c.Destination, Amount: client.Amount(c.Amount), Currency: c.Currency,
-		Timestamp: c.Timestamp.Time, ExpiresAt: expires, Description: f.Description, Metadata: json.RawMessage(f.Metadata),
+		Timestamp: c.Timestamp.Time, ExpiresAt: expires, ExecuteAt: c.ExecuteAt.Time, RetryUntil: c.RetryUntil.Time, Description: f.Description, Metadata: json.RawMessage(f.Metadata),
 	}
 	if t.Timestamp.IsZero() {
 		t.Timestamp = time.Now().UTC().Truncate(time.Microsecond)
@@ -103,7 +106,16 @@ func (c *txMove) run(ctx context.Context, m *Main, f *txFlags, kind rbcs.Type, e
 	if !expires.IsZero() {
 		again += " --expires-at " + formatTime(expires)
 	}
+	if !t.ExecuteAt.IsZero() {
+		again += " --execute-at " + formatTime(t.ExecuteAt)
+	}
+	if !t.RetryUntil.IsZero() {
+		again += " --retry-until " + formatTime(t.RetryUntil)
+	}
 	return f.decide(m, again, func(api *client.Client, opts ...client.SubmitOption) (client.Result, error) {
+		if c.Async {
+			opts = append(opts, client.Async())
+		}
 		return api.Submit(ctx, t, opts...)
 	})
 }
@@ -124,6 +136,7 @@ Examples:
   rbcs tx submit alice bob 12.34
   rbcs tx submit alice bob 12.34 --dry-run
   rbcs tx submit alice bob 12.34 --id order-42 --timestamp 2026-01-31T12:00:00Z
+  rbcs tx submit alice bob 12.34 --execute-at 2027-01-31 --retry-until 2027-02-07
   rbcs tx submit bank alice 0.5 --currency BTC --description 'first deposit' --json`
 }
 
@@ -203,6 +216,7 @@ func (f apiFlags) printResult(m *Main, r *client.Result) error {
 	if r.Sequence > 0 {
 		add("sequence", strconv.FormatInt(r.Sequence, 10))
 	}
+	rows = append(rows, queueRows(r)...)
 	add("description", r.Description)
 	add("metadata", string(r.Metadata))
 	return printOne(m, f, r, rows)

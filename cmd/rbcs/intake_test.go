@@ -1,0 +1,54 @@
+package main
+
+import (
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestTheQueueAtTheTerminal(t *testing.T) {
+	s := funded(t, ServeCmd{})
+	s.ok(t, "tx", "submit", "bank", "alice", "1", "--id", "soon", "--async")
+	for deadline := time.Now().Add(30 * time.Second); !strings.Contains(s.ok(t, "tx", "get", "soon"), "posted"); {
+		if time.Now().After(deadline) {
+			t.Fatal("it is never posted")
+		}
+	}
+	s.ok(t, "tx", "submit", "bank", "alice", "1.50", "--id", "later", "--execute-at", "2030-01-31", "--retry-until", "2030-02-01")
+	s.shows(t, "tx get later", "queued", "execute at", "2030-01-31T00:00:00.000000Z", "retry until")
+	s.shows(t, "intake list", "later", "queued", "bank", "alice", "1.50")
+	s.shows(t, "intake list --json", `"id":"later"`)
+	s.api(t, "intake", "discard", "later").check(t, exitUsage, "--reason")
+	s.ok(t, "intake", "discard", "later", "--reason", "paid in cash")
+	s.shows(t, "intake list --state discarded", "later")
+	s.shows(t, "intake show later", "discarded", "paid in cash")
+	s.shows(t, "intake show later --json", `"state":"discarded"`)
+	s.api(t, "tx", "submit", "bank", "alice", "1.50", "--id", "later").check(t, exitFailed, "discarded")
+	s.ok(t, "intake", "replay", "later", "--reason", "it was not")
+	s.api(t, "intake", "replay", "later", "none").check(t, exitFailed, "1 of 2")
+	s.shows(t, "intake replay later --json", `{"id":"later"}`)
+	s.api(t, "intake", "show", "none").check(t, exitFailed, "not_found")
+	s.api(t, "intake", "list", "--limit", "0").check(t, exitUsage, "--limit")
+
+	resp, err := http.Get(s.URL() + "/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := resp.Body.Close(); err != nil {
+		t.Error(err)
+	}
+	for _, line := range []string{
+		`rbcs_intake_depth{state="queued"} 1`, `rbcs_intake_depth{state="dead"} 0`, "rbcs_intake_oldest_seconds 0",
+		`rbcs_intake_attempts_total{outcome="posted"} 1`, `rbcs_transactions_total{code="",outcome="queued"} 2`,
+	} {
+		if !strings.Contains(string(text), line) {
+			t.Errorf("the metrics have no %s", line)
+		}
+	}
+}
