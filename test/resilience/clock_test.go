@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 )
@@ -156,7 +157,7 @@ func (c *cluster) databaseClockJumps() (list []fault) {
 func (c *cluster) fakeDatabaseClock(ctx context.Context, on bool) error {
 	statements := []string{"alter database " + c.database + " reset search_path"}
 	if on {
-		statements = append(makeClockSQL, "alter database "+c.database+" set search_path = faked, public, pg_catalog")
+		statements = append(slices.Clone(makeClockSQL), "alter database "+c.database+" set search_path = faked, public, pg_catalog")
 	}
 	return c.execute(ctx, c.direct()+"&application_name=checks", append(statements, terminateSQL)...)
 }

@@ -123,7 +123,7 @@ func (c *cluster) startInstances(ctx context.Context) error {
 		return postgres.Open(ctx, c.direct(), postgres.Options{MaxConns: 2})
 	}
 	c.verifyStore = c.direct
-	return c.system.start(ctx, program, 2, args)
+	return c.start(ctx, program, 2, args)
 }
 
 // hasRedis reports whether the program knows a cache.
@@ -139,7 +139,7 @@ func (c *cluster) direct() string {
 
 // renew puts the instances on a new database: what a scenario left is not another's matter.
 func (c *cluster) renew(ctx context.Context) error {
-	c.system.stop()
+	c.stop()
 	if err := c.execute(ctx, c.primary.URL, "drop database "+c.database+" with (force)"); err != nil {
 		return err
 	}
@@ -147,7 +147,7 @@ func (c *cluster) renew(ctx context.Context) error {
 }
 
 func (c *cluster) close() error {
-	c.system.stop()
+	c.stop()
 	var errs []error
 	for _, h := range c.hosts {
 		if h != nil {

@@ -91,8 +91,8 @@ func newLoad(ctx context.Context, s *system, run string) (*load, error) {
 		return nil, fmt.Errorf("the accounts of the load: %w", err)
 	}
 	for _, r := range results {
-		if r.Err != nil || !r.Created {
-			return nil, fmt.Errorf("the account %s: %v, created %v", r.Account.Number, r.Err, r.Created)
+		if r.Err != nil {
+			return nil, fmt.Errorf("the accounts of the load: %w", r.Err)
 		}
 	}
 	var batch []client.Transaction

@@ -17,7 +17,8 @@ const (
 	curveHeight = 190
 	laneHeight  = 15
 	headHeight  = 46
-	axisHeight  = 40
+	axisHeight  = 52
+	gap         = 10 // between the curve and the lanes
 )
 
 // excerpt is how much of a run the second panel shows.
@@ -58,7 +59,7 @@ type panel struct {
 }
 
 func (r *Run) panelHeight(lanes []string) int {
-	return 22 + curveHeight + len(lanes)*laneHeight + axisHeight
+	return 22 + curveHeight + gap + len(lanes)*laneHeight + axisHeight
 }
 
 // lanes returns the names of the faults in the order in which they first came.
@@ -102,7 +103,7 @@ func (r *Run) draw(b *strings.Builder, p *panel, lanes []string, top int) {
 	y := func(rate float64) float64 { return base - (base-curveTop)*rate/ceiling }
 
 	fmt.Fprintf(b, `<text x="16" y="%d" font-size="13" font-weight="600">%s</text>`+"\n", top+12, html.EscapeString(p.title))
-	fmt.Fprintf(b, `<text x="16" y="%.0f" fill="#555">transactions decided per second,</text><text x="16" y="%.0f" fill="#555">mean of %s</text>`+"\n", curveTop+14, curveTop+28, p.bin)
+	fmt.Fprintf(b, `<text x="16" y="%.0f" fill="#555">transactions decided per second,</text><text x="16" y="%.0f" fill="#555">mean of %g s</text>`+"\n", curveTop+14, curveTop+28, p.bin.Seconds())
 	for k := range 5 {
 		rate := ceiling * float64(k) / 4
 		fmt.Fprintf(b, `<line x1="%.1f" x2="%.1f" y1="%.1f" y2="%.1f" stroke="#e4e4e4"/><text x="%.1f" y="%.1f" text-anchor="end" fill="#555">%s</text>`+"\n",
@@ -114,8 +115,8 @@ func (r *Run) draw(b *strings.Builder, p *panel, lanes []string, top int) {
 		fmt.Fprintf(b, "H%.1fV%.1f", x(at), y(rate))
 	}
 	fmt.Fprintf(b, "H%.1fV%.1fZ\"/>\n", right, base)
-	r.drawLanes(b, p, lanes, base, x)
-	r.drawTime(b, p, base+float64(len(lanes)*laneHeight), curveTop, x)
+	r.drawLanes(b, p, lanes, base+gap, x)
+	r.drawTime(b, p, base+gap+float64(len(lanes)*laneHeight), curveTop, x)
 }
 
 // rates returns the transactions per second of each bin of a panel.
@@ -172,10 +173,11 @@ func (r *Run) drawTime(b *strings.Builder, p *panel, bottom, curveTop float64, x
 		if at < p.from {
 			continue
 		}
-		fmt.Fprintf(b, `<line x1="%.1f" x2="%.1f" y1="%.1f" y2="%.1f" stroke="#555"/><text x="%.1f" y="%.1f" text-anchor="middle" fill="#555">%d s</text>`+"\n",
+		fmt.Fprintf(b, `<line x1="%.1f" x2="%.1f" y1="%.1f" y2="%.1f" stroke="#555"/><text x="%.1f" y="%.1f" text-anchor="middle" fill="#555">%d</text>`+"\n",
 			x(at), x(at), bottom, bottom+4, x(at), bottom+16, int(at.Seconds()))
 	}
-	fmt.Fprintf(b, `<text x="16" y="%.1f" fill="#555">time since the begin of the run; dashed: a scenario begins</text>`+"\n", bottom+16)
+	fmt.Fprintf(b, `<text x="%d" y="%.1f" text-anchor="middle" fill="#555">seconds since the run began; dashed: a scenario begins</text>`+"\n",
+		(marginLeft+plotWidth-marginRight)/2, bottom+32)
 }
 
 // nice returns the least of 1, 2, 5, 10, 20, … that is not below v.
