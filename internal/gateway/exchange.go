@@ -101,7 +101,7 @@ func broken(err error) error {
 
 // Bounds of answers.
 const (
-	maxHeld    = 1 << 20          // held whole before it is passed on, so that nothing is passed on in part
+	maxHeld    = 4 << 20          // as 10,000 items; held whole before it is passed on, so that nothing is passed on in part
 	maxUnpaced = 64 << 10         // the connection takes it at once
 	pieceTime  = 30 * time.Second // for a client to take one piece; one that does not holds a connection for nothing
 )

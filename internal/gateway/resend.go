@@ -158,7 +158,12 @@ func (g resender) try(x *exchange, i *instance, r *http.Request, t *tries) (done
 	if response.Close { // it is about to stop
 		i.probeNow()
 	}
-	return !t.repeatable || !elsewhere(response)
+	if !t.repeatable {
+		return true
+	}
+	again, doubt := elsewhere(r, response)
+	t.inDoubt = t.inDoubt || doubt
+	return !again
 }
 
 // send sends the request to one instance and reads the answer, or its beginning where it is long.
@@ -205,18 +210,36 @@ func (c *counted) Close() error {
 
 // elsewhere reports whether the answer says that this instance could not do it,
 // which says nothing about the others: it is stopping, its database is away, or
-// it does not know the outcome.
-func elsewhere(response *http.Response) bool {
+// it does not know the outcome. Something may have been carried out all the same
+// where there is doubt: a batch is answered item by item, and some of them may be posted.
+func elsewhere(r *http.Request, response *http.Response) (again, doubt bool) {
 	body, ok := response.Body.(*held)
-	if response.StatusCode != http.StatusServiceUnavailable || !ok {
-		return false
+	if !ok {
+		return false, false
 	}
-	var problem struct{ Code rbcs.Code }
-	if json.Unmarshal(body.body, &problem) != nil {
-		return false
+	switch response.StatusCode {
+	case http.StatusOK:
+		again = strings.HasSuffix(r.URL.Path, "/batch") && bytes.Contains(body.body, itemRetryable) &&
+			(bytes.Contains(body.body, itemUnavailable) || bytes.Contains(body.body, itemUnknown))
+		return again, again
+	case http.StatusServiceUnavailable:
+		var problem struct{ Code rbcs.Code }
+		if json.Unmarshal(body.body, &problem) != nil {
+			return false, false
+		}
+		doubt = problem.Code == rbcs.OutcomeUnknown
+		return doubt || problem.Code == rbcs.Unavailable, doubt
 	}
-	return problem.Code == rbcs.Unavailable || problem.Code == rbcs.OutcomeUnknown
+	return false, false
 }
+
+// What an item of a batch has that another instance may do. Metadata that looks
+// like it costs a try, and changes nothing.
+var (
+	itemRetryable   = []byte(`"retryable":true`)
+	itemUnavailable = []byte(`"code":"unavailable"`)
+	itemUnknown     = []byte(`"code":"outcome_unknown"`)
+)
 
 // failure is what a client is told where no instance answered, and why, for the log.
 type failure struct {

@@ -48,6 +48,56 @@ func TestSendsAgain(t *testing.T) {
 	}
 }
 
+// TestSendsABatchAgain where items of it may be done elsewhere, and not where
+// they are only wrong.
+func TestSendsABatchAgain(t *testing.T) {
+	for item, again := range map[string]bool{
+		`{"status":"error","code":"unavailable","retryable":true}`:                                 true,
+		`{"status":"posted"},{"status":"error","code":"outcome_unknown","retryable":true}`:         true,
+		`{"status":"error","code":"overloaded","retryable":true}`:                                  false,
+		`{"status":"error","code":"invalid_request","retryable":false}`:                            false,
+		`{"status":"posted","description":"\"code\":\"unavailable\",\"retryable\":true"}`:          false,
+		`{"status":"rejected","code":"insufficient_funds"},{"status":"posted","id":"unavailable"}`: false,
+	} {
+		a, b := newFake(t, says(http.StatusOK, `{"results":[`+item+`]}`)), newFake(t, echo)
+		u := newGateway(t, Config{}, a, b)
+		seen := 0
+		for _, got := range untilBoth(t, u, a, b, http.MethodPost, transactions+"/batch", "x") {
+			if got.status == http.StatusOK {
+				seen++
+			}
+		}
+		if (seen == 0) != again {
+			t.Errorf("%s: the client saw it %d times", item, seen)
+		}
+		if only := newGateway(t, Config{}, a).do(http.MethodPost, transactions+"/batch", "x"); only.status != http.StatusOK {
+			t.Errorf("%s: without another instance it is answered with %+v", item, only)
+		}
+	}
+}
+
+// TestDoubtOfAnAnswer stays, where the next instance cannot be reached.
+func TestDoubtOfAnAnswer(t *testing.T) {
+	for body, status := range map[string]int{
+		`{"results":[{"status":"posted"},{"status":"error","code":"unavailable","retryable":true}]}`: http.StatusOK,
+		`{"code":"outcome_unknown"}`: http.StatusServiceUnavailable,
+	} {
+		b := newFake(t, echo)
+		a := newFake(t, func(w http.ResponseWriter, r *http.Request) {
+			b.server.Close()
+			says(status, body)(w, r)
+		})
+		u := newGateway(t, Config{ProbeEvery: time.Hour}, a, b)
+		await(t, "the first instance to be called", func() bool {
+			got := u.do(http.MethodPost, transactions+"/batch", "x")
+			if a.calls.Load() == 1 && got.code() != rbcs.OutcomeUnknown {
+				t.Errorf("%s: got %+v", body, got)
+			}
+			return a.calls.Load() > 0
+		})
+	}
+}
+
 // TestSendsAgainWhereNobodyListens needs no request that may be repeated.
 func TestSendsAgainWhereNobodyListens(t *testing.T) {
 	a, b := newFake(t, echo), newFake(t, echo)

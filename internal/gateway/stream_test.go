@@ -104,7 +104,7 @@ func TestStreamOfALostInstance(t *testing.T) {
 // TestLongAnswers are passed on in pieces, and broken where they are cut: what
 // was passed on is never begun again.
 func TestLongAnswers(t *testing.T) {
-	long := strings.Repeat("0123456789abcdef", 2<<20/16)
+	long := strings.Repeat("0123456789abcdef", 5<<20/16)
 	a := newFake(t, func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Length", fmt.Sprint(len(long)))
 		if r.URL.Path == "/half" {
