@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -34,7 +35,7 @@ func TestMain(m *testing.M) {
 // outside brings the cluster up, runs this program again in its network, and takes the cluster down, also when
 // interrupted. A cluster that is up already is used, and left: for who works on the suite.
 func outside() (code int, err error) {
-	// Who interrupts the tests interrupts the one inside too. This one has to survive it, to clean up.
+	// Who interrupts the tests ends the one inside. This one has to survive it, to clean up.
 	interrupted := make(chan os.Signal, 1)
 	signal.Notify(interrupted, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	if err := attached(script, "build").Run(); err != nil {
@@ -55,9 +56,6 @@ func outside() (code int, err error) {
 			return 0, fmt.Errorf("bring the cluster up: %w", err)
 		}
 	}
-	if len(interrupted) > 0 {
-		return 130, nil
-	}
 	node, err := os.ReadFile(filepath.Join(settings["RUN"], vantage+".init"))
 	if err != nil {
 		return 0, fmt.Errorf("there is no cluster: %w", err)
@@ -65,8 +63,24 @@ func outside() (code int, err error) {
 	inside := attached("nsenter", append([]string{"-t", strings.TrimSpace(string(node)), "-n", "--", os.Args[0]}, os.Args[1:]...)...)
 	inside.Env = append(os.Environ(), insideVar+"=1")
 	inside.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	_ = inside.Run() // its code says how it ended
-	return max(inside.ProcessState.ExitCode(), 0), nil
+	runtime.LockOSThread() // the kernel kills the child when this thread ends
+	if err := inside.Start(); err != nil {
+		return 0, err
+	}
+	ended := make(chan struct{})
+	go func() {
+		select {
+		case <-interrupted:
+			_ = inside.Process.Signal(syscall.SIGTERM) // it may have ended by itself
+		case <-ended:
+		}
+	}()
+	_ = inside.Wait() // its state says how it ended
+	close(ended)
+	if code = inside.ProcessState.ExitCode(); code < 0 { // by a signal
+		code = 130
+	}
+	return code, nil
 }
 
 func attached(name string, args ...string) *exec.Cmd {

@@ -32,7 +32,8 @@ func TestKubernetes(t *testing.T) {
 	s.podKilled(t, "balance", noFailures)
 	s.podKilled(t, "gateway", someFailures)
 	s.nodeDrained(t)
-	s.nodeLost(t)
+	s.nodeLost(t, "node lost", "The power of a node is cut: its kubelet, containerd and pods are gone at once, and nobody says so. Later it is switched on again.", "off", "up")
+	s.nodeLost(t, "node cut off", "The network cable of a node is pulled: its pods go on, reach nobody, and do not know that they are replaced. Later it is plugged in again.", "cut", "heal")
 	s.scaled(t)
 	s.databaseAway(t)
 	s.redisAway(t)
@@ -52,9 +53,28 @@ func (s *suite) install(t *testing.T) {
 		}
 		s.load = newLoad(t, fmt.Sprintf("http://%s:%d", service.Spec.ClusterIP, service.Spec.Ports[0].Port), s.ledger)
 		s.load.createAccounts(t)
+		s.spread(t)
 		s.underLoad(t, o, func() {})
 		s.audit(t, o)
 	})
+}
+
+// spread checks that pods of one kind are on different nodes, as far as there are any.
+func (s *suite) spread(t *testing.T) {
+	t.Helper()
+	for _, component := range []string{"balance", "gateway"} {
+		pods, err := s.pods(t.Context(), component)
+		if err != nil {
+			t.Fatal(err)
+		}
+		nodes := map[string]bool{}
+		for _, p := range pods {
+			nodes[p.Spec.NodeName] = true
+		}
+		if len(nodes) < min(len(pods), 3) {
+			t.Errorf("%d pods of %s are on %d of 3 nodes", len(pods), component, len(nodes))
+		}
+	}
 }
 
 func (s *suite) upgraded(t *testing.T) {
@@ -243,8 +263,8 @@ func (s *suite) watchReady(t *testing.T) func() map[string]int32 {
 	return func() map[string]int32 { cancel(); return <-result }
 }
 
-func (s *suite) nodeLost(t *testing.T) {
-	s.scenario(t, "node lost", "The power of a node is cut: its kubelet, containerd and pods are gone at once, and nobody says so. Later it comes back.", someFailures, func(t *testing.T, o *outcome) {
+func (s *suite) nodeLost(t *testing.T, name, did, off, on string) {
+	s.scenario(t, name, did, someFailures, func(t *testing.T, o *outcome) {
 		node := s.occupied(t)
 		lost, err := s.on(t.Context(), node)
 		if err != nil {
@@ -252,7 +272,7 @@ func (s *suite) nodeLost(t *testing.T) {
 		}
 		s.busy(t)
 		began := time.Now()
-		s.node(t, "off", node)
+		s.node(t, off, node)
 		eventually(t, 3*time.Minute, "the node not ready", func(ctx context.Context) error { return s.nodeReady(ctx, node, false) })
 		o.took("the node declared not ready", began)
 		s.load.flatOut.Store(false)
@@ -264,9 +284,9 @@ func (s *suite) nodeLost(t *testing.T) {
 			t.Errorf("%d requests failed for the loss of one node", failures)
 		}
 		back := time.Now()
-		s.node(t, "up", node)
+		s.node(t, on, node)
 		eventually(t, 2*time.Minute, "the node ready", func(ctx context.Context) error { return s.nodeReady(ctx, node, true) })
-		o.took("the node ready after it was switched on", back)
+		o.took("the node ready again after its return", back)
 		o.note("%d pods were on the node: %s", len(lost), strings.Join(componentsOf(lost), ", "))
 	})
 }
@@ -503,12 +523,12 @@ func (s *suite) logsOf(t *testing.T, component string) string {
 	return out
 }
 
-// excerpt returns the first line that holds one of the texts.
+// excerpt returns what the program says in the first line that holds one of the texts.
 func excerpt(text string, wanted ...string) string {
 	for line := range strings.Lines(text) {
 		for _, w := range wanted {
 			if strings.Contains(line, w) {
-				return "`" + strings.TrimSpace(line[max(strings.Index(line, "{"), 0):]) + "`"
+				return "`" + strings.TrimSpace(line[max(strings.Index(line, "rbcs: "), 0):]) + "`"
 			}
 		}
 	}

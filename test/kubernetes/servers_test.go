@@ -32,7 +32,7 @@ type server struct {
 
 func (s *server) address() string { return net.JoinHostPort(s.cluster.lan+".1", strconv.Itoa(s.port)) }
 
-// newServer makes the server's folder. What an earlier run of the suite left on the port is ended.
+// newServer makes the server's folder.
 func newServer(t *testing.T, c *cluster, name string, port int) *server {
 	t.Helper()
 	dir, err := os.MkdirTemp(c.run, name+"-")
@@ -88,14 +88,31 @@ func (s *server) kill(t *testing.T, signal string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	pid, _, _ := strings.Cut(string(content), "\n")
-	s.cluster.must(t, script, "exec", "kill", "-"+signal, strings.TrimSpace(pid))
+	pid, _, _ := strings.Cut(strings.TrimSpace(string(content)), "\n")
 	eventually(t, time.Minute, s.name+" gone", func(ctx context.Context) error {
-		if _, err := s.cluster.try(ctx, script, "exec", "kill", "-0", strings.TrimSpace(pid)); err != nil {
-			return nil
+		if _, err := s.cluster.try(ctx, script, "exec", "kill", "-"+signal, pid); err != nil {
+			return nil // there is no such process any more
 		}
+		signal = "0" // which asks only whether it is there
 		return fmt.Errorf("process %s is still there", pid)
 	})
+}
+
+// clear ends the servers that an earlier run of the suite left on a cluster that was kept.
+func (c *cluster) clear(t *testing.T) {
+	t.Helper()
+	for pattern, signal := range map[string]string{"postgres-*/data/postmaster.pid": "QUIT", "redis-*/redis.pid": "KILL"} {
+		files, err := filepath.Glob(filepath.Join(c.run, pattern))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, file := range files {
+			(&server{cluster: c, name: "an earlier server", pidFile: file}).kill(t, signal)
+			if err := os.RemoveAll(file); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
 }
 
 // The roles of the database: one owns the schema and migrates it, the other is the service's.

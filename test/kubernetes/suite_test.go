@@ -19,7 +19,6 @@ import (
 )
 
 const (
-	chart  = "../../deploy/helm/rbcs"
 	module = "../.."
 	imager = "../../tools/image"
 )
@@ -49,6 +48,15 @@ func newSuite(t *testing.T) *suite {
 		t.Fatal(err)
 	}
 	s := &suite{cluster: c, ledger: newLedger(), report: &report{version: version.GitVersion, settings: c.settings, began: time.Now()}}
+	s.kubectl(t, "delete", "namespace", namespace, "--ignore-not-found", "--timeout=2m")
+	s.clear(t)
+	if err := os.RemoveAll(s.chart()); err != nil {
+		t.Fatal(err)
+	}
+	// The chart as it is now: an edit in the midst of a run would be an upgrade.
+	if err := os.CopyFS(s.chart(), os.DirFS("../../deploy/helm/rbcs")); err != nil {
+		t.Fatal(err)
+	}
 	s.images(t)
 	s.postgres = startPostgres(t, c)
 	s.redis = startRedis(t, c)
@@ -93,6 +101,8 @@ func (s *suite) secret(t *testing.T, name string, content map[string]string) {
 	}
 }
 
+func (s *suite) chart() string { return filepath.Join(s.run, "chart") }
+
 // program is the binary of a version; the suite audits with the first one.
 func (s *suite) program(version string) string { return filepath.Join(s.run, "rbcs-"+version, "rbcs") }
 
@@ -126,7 +136,7 @@ func (s *suite) upgrade(t *testing.T, changes ...string) {
 }
 
 func (s *suite) tryUpgrade(ctx context.Context, timeout string, changes ...string) (string, error) {
-	args := []string{"-n", namespace, "upgrade", "--install", release, chart, "--values", "values.yaml", "--wait", "--timeout", timeout}
+	args := []string{"-n", namespace, "upgrade", "--install", release, s.chart(), "--values", "values.yaml", "--wait", "--timeout", timeout}
 	for _, c := range changes {
 		args = append(args, "--set", c)
 	}
