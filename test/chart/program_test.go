@@ -115,8 +115,9 @@ func TestTheProgramTakesTheValues(t *testing.T) {
 				args[i] = strings.Replace(args[i], ":6060", ":0", 1)
 			}
 			run := exec.Command(built(t), args...)
-			store := "postgres://rbcs@127.0.0.1:1/rbcs?connect_timeout=1"
-			run.Env = append(os.Environ(), "RBCS_STORE="+store, "AWS_REGION=eu-west-1", "AWS_ACCESS_KEY_ID=none", "AWS_SECRET_ACCESS_KEY=none")
+			store := "postgres://rbcs@127.0.0.1:1/rbcs?connect_timeout=1&sslmode=require"
+			run.Env = append(os.Environ(), "RBCS_STORE="+store, "AWS_REGION=eu-west-1", "AWS_ACCESS_KEY_ID=none", "AWS_SECRET_ACCESS_KEY=none",
+				"GOOGLE_APPLICATION_CREDENTIALS=/dev/null")
 			out, err := run.CombinedOutput()
 			if code := run.ProcessState.ExitCode(); err == nil || code != 1 {
 				t.Errorf("rbcs %v ended with %d: %s", args, code, out)
