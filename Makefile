@@ -20,6 +20,7 @@ demo: ## accounts, transactions, balances and the audit, in a minute, with nothi
 test: deps ## everything but the long suites
 	$(GO) vet ./...
 	$(GO) test -count=1 ./...
+	$(MAKE) chart image-test
 
 .PHONY: race
 race: deps ## the tests under the race detector
@@ -40,6 +41,27 @@ bench: deps ## the figures of docs/performance.md, in one run (15 minutes)
 .PHONY: property
 property: deps ## 100,000 random operations of all types by several committers on both stores, then the audit (3 minutes)
 	$(GO) test -count=1 -run Conformance ./internal/sqlite ./internal/postgres -storetest.operations=100000 -v | grep -E "Throng|^(ok|FAIL)"
+
+.PHONY: resilience
+resilience: deps ## break everything under load for half an hour; writes docs/reports
+	$(GO) test -count=1 -timeout 40m -v ./test/resilience -resilience.long
+	$(GO) test -count=1 -timeout 30m -v ./test/linear -linear.long
+
+.PHONY: kubernetes
+kubernetes: ## the chart on a real cluster of three nodes on this machine, under load; writes docs/reports (20 minutes)
+	./test/kubernetes/run
+
+.PHONY: chart
+chart: ## the chart, linted, rendered and decoded, without a cluster
+	$(GO) -C test/chart test -count=1 ./...
+
+.PHONY: image
+image: build ## the service as an OCI image archive, without Docker: bin/rbcs.tar
+	$(GO) -C tools/image run . -name rbcs:$(VERSION) -output $(CURDIR)/$(BIN)/rbcs.tar $(CURDIR)/$(BIN)/rbcs
+
+.PHONY: image-test
+image-test:
+	$(GO) -C tools/image test -count=1 ./...
 
 .PHONY: deps
 deps: ## the servers that tests start (PostgreSQL, PgBouncer, Redis), from Debian's packages where they are missing
