@@ -195,7 +195,7 @@ func (s *server) stopFollowers(ctx context.Context) error {
 	if s.webhooks != nil {
 		err = s.stopWebhooks(ctx)
 	}
-	err = errors.Join(err, s.stopIntake(ctx))
+	s.stopIntake(ctx)
 	if s.feed != nil {
 		soon, cancel := atLeast(ctx, abortTimeout)
 		defer cancel()

@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"log/slog"
+	"time"
 
 	"rbcs"
 	"rbcs/internal/intake"
@@ -37,13 +39,20 @@ func (s *server) newIntake(metrics *telemetry.Metrics) *intake.Queue {
 	return queue
 }
 
+// intakeGrace is how long the queue's workers may take to end, which wait for
+// the engine to answer their batches: about as long as it tries.
+const intakeGrace = 10 * time.Second
+
 // stopIntake ends the queue's workers. Their batches are committed by the
-// engine, which stops later. What does not end in time is taken over by others.
-func (s *server) stopIntake(ctx context.Context) error {
+// engine, which stops later. What they do not end in time is taken over by
+// others, and whatever they do then is safe.
+func (s *server) stopIntake(ctx context.Context) {
 	if s.intake == nil {
-		return nil
+		return
 	}
-	soon, cancel := atLeast(ctx, abortTimeout)
+	patient, cancel := context.WithTimeout(ctx, intakeGrace)
 	defer cancel()
-	return s.intake.Stop(soon)
+	if err := s.intake.Stop(patient); err != nil {
+		s.logger.WarnContext(ctx, "queued transactions were still being decided; another instance finds what became of them", slog.Any("error", err))
+	}
 }

@@ -20,7 +20,8 @@ import (
 
 // The test database is waited for until the process ends.
 func TestMain(m *testing.M) {
-	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("rbcs/internal/testenv.(*Server).Start.func2"))
+	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("rbcs/internal/testenv.(*Server).Start.func2"),
+		goleak.IgnoreAnyFunction("rbcs/internal/testenv.(*Server).setGuard.func2"))
 }
 
 var quiet = slog.New(slog.DiscardHandler)

@@ -181,8 +181,8 @@ func testIntakeRefused(e *env) {
 // a rejection that may pass is not recorded.
 func testTentative(e *env) {
 	bank, a := e.account("bank", "USD", "unlimited"), e.account("a", "USD", "0")
-	tentative := func(id, source, destination, amount string) *rbcs.Transaction {
-		t := e.transfer(id, source, destination, amount)
+	tentative := func(id, source, destination string) *rbcs.Transaction {
+		t := e.transfer(id, source, destination, "5")
 		t.RetryUntil, t.Turn = eventTime.AddDate(500, 0, 0), rbcs.Tentative
 		return t
 	}
@@ -190,8 +190,8 @@ func testTentative(e *env) {
 		t    *rbcs.Transaction
 		want rbcs.Code
 	}{
-		{tentative("funds", a, bank, "5"), rbcs.InsufficientFunds},
-		{tentative("nobody", e.number("nobody"), bank, "5"), rbcs.AccountNotFound},
+		{tentative("funds", a, bank), rbcs.InsufficientFunds},
+		{tentative("nobody", e.number("nobody"), bank), rbcs.AccountNotFound},
 	} {
 		r := e.one(c.t)
 		if r.Err == nil || r.Err.Code != c.want {
@@ -200,14 +200,14 @@ func testTentative(e *env) {
 		_, err := e.store.Transaction(e.ctx, c.t.ID)
 		e.wantCode(err, rbcs.NotFound)
 	}
-	if r := e.one(tentative("same", a, a, "5")); r.Status != rbcs.Rejected || r.Code != rbcs.SameAccount {
+	if r := e.one(tentative("same", a, a)); r.Status != rbcs.Rejected || r.Code != rbcs.SameAccount {
 		e.t.Errorf("what never passes: %+v", r)
 	}
-	results := e.commit(e.transfer("fund", bank, a, "5"), tentative("funds", a, bank, "5"))
+	results := e.commit(e.transfer("fund", bank, a, "5"), tentative("funds", a, bank))
 	if results[1].Status != rbcs.Posted || results[1].Err != nil {
 		e.t.Errorf("with funds: %+v", results[1])
 	}
-	last := tentative("nobody", e.number("nobody"), bank, "5")
+	last := tentative("nobody", e.number("nobody"), bank)
 	last.Turn = rbcs.FromQueue
 	if r := e.one(last); r.Status != rbcs.Rejected || r.Code != rbcs.AccountNotFound {
 		e.t.Errorf("the last attempt: %+v", r)

@@ -216,7 +216,7 @@ func testIntakeCrowd(e *env) {
 		})
 	}
 	deadline := time.Now().Add(2 * logPatience)
-	e.must(together(workers, func(i int) error {
+	e.must(together(workers, func(int) error {
 		for round := 0; left.Load() > 0; round++ {
 			if time.Now().After(deadline) {
 				return fmt.Errorf("%d are left", left.Load())
