@@ -98,7 +98,7 @@ func (c *Cache) compare(ctx context.Context, k *look, e found, stored *rbcs.Bala
 	if e.failed || !e.there || e.entry == "" || e.entry[0] != valueLetter {
 		return
 	}
-	if stored.Err == nil && !stored.Fillable || stored.Timeline != k.state.Timeline {
+	if stored.Err == nil && (!stored.Fillable || stored.Timeline != k.state.Timeline) {
 		return // a transaction holds the account: there is nothing to compare with
 	}
 	c.stats.checked.Add(1)

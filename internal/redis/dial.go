@@ -95,9 +95,12 @@ func trust(o *rueidis.ClientOption, file string) error {
 	return nil
 }
 
-// withoutQuotes cuts an error's text before the first thing that it quotes,
-// which can be a part of a URL.
+// withoutQuotes cuts an error's text before the first thing in it that can be a
+// part of a URL: what it quotes, or a path.
 func withoutQuotes(err error) error {
-	text, _, _ := strings.Cut(err.Error(), `"`)
+	text := err.Error()
+	if at := strings.IndexAny(text, `"/`); at >= 0 {
+		text = text[:at]
+	}
 	return errors.New(strings.TrimRight(text, ": "))
 }

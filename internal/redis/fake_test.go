@@ -214,3 +214,9 @@ func (r *rig) fillWith(number string, version int64) {
 func (r *rig) mark(numbers ...string) *Marks {
 	return r.Mark(r.t.Context(), rbcs.Locked{Timeline: 1, Numbers: numbers})
 }
+
+// idle waits until the background has done what it was handed.
+func (r *rig) idle() {
+	r.t.Helper()
+	r.await("the background to be idle", func() bool { return r.work.busy.Load() == 0 })
+}

@@ -320,7 +320,14 @@ func (s *state) eachToken(visit func(*uint8)) {
 // stands in one place only will never be found equal to another, and becomes 0.
 // Then a command that compares with it can do nothing any more, and is forgotten.
 // The other tokens are numbered anew, since only their being equal matters.
+//
+// A writer that has lost its lock and has nothing left to send is done.
 func (r *rules) settle(s *state) {
+	for w, at := range s.writers {
+		if s.lock != uint8(w+1) && (at.phase == ready || at.phase == turningOff) && !r.markBeforeLock {
+			s.writers[w] = writer{}
+		}
+	}
 	if !r.sameToken {
 		var places, names [maxTokens]uint8
 		s.eachToken(func(t *uint8) { places[*t]++ })

@@ -27,7 +27,7 @@ package redis
 // The bounds of the search.
 const (
 	lastVersion = 2 // the account begins with version 0
-	inNetwork   = 2 // commands at a time, beyond which senders wait; with 3 and 4 it holds too, and takes minutes
+	inNetwork   = 3 // commands at a time, beyond which senders wait
 )
 
 // state is everything at one moment. It is the key of the visited set.

@@ -3,6 +3,7 @@ package redis
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 )
 
 const (
@@ -25,6 +26,7 @@ type worker struct {
 	apply func(context.Context, []change) (applied []bool, ok bool)
 	stats *counters
 	jobs  chan job
+	busy  atomic.Int64 // jobs that were handed over and are not done
 }
 
 func newWorker(apply func(context.Context, []change) ([]bool, bool), stats *counters) *worker {
@@ -33,9 +35,11 @@ func newWorker(apply func(context.Context, []change) ([]bool, bool), stats *coun
 
 // add hands a job over and returns at once.
 func (w *worker) add(j job) {
+	w.busy.Add(1)
 	select {
 	case w.jobs <- j:
 	default:
+		w.busy.Add(-1)
 		w.stats.dropped.Add(1)
 	}
 }
@@ -55,27 +59,27 @@ func (w *worker) work(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case first := <-w.jobs:
-			changes := w.collect(first())
-			if len(changes) == 0 {
-				continue
+			changes, jobs := w.collect(first())
+			if len(changes) > 0 {
+				applied, ok := w.apply(ctx, changes)
+				w.count(changes, applied, ok)
 			}
-			applied, ok := w.apply(ctx, changes)
-			w.count(changes, applied, ok)
+			w.busy.Add(-jobs)
 		}
 	}
 }
 
 // collect adds what waits to a job: many small ones cost as much as a large one.
-func (w *worker) collect(changes []change) []change {
-	for len(changes) < pipelineSize {
+func (w *worker) collect(changes []change) (all []change, jobs int64) {
+	for jobs = 1; len(changes) < pipelineSize; jobs++ {
 		select {
 		case more := <-w.jobs:
 			changes = append(changes, more()...)
 		default:
-			return changes
+			return changes, jobs
 		}
 	}
-	return changes
+	return changes, jobs
 }
 
 func (w *worker) count(changes []change, applied []bool, ok bool) {
