@@ -28,6 +28,8 @@ from (select unnest($1::text[]) as source) as c cross join lateral (
 )
 
 // What happened is counted and kept in one statement, and only of who has the claim.
+// The state is asked for in words that do not lead to the index of what is live:
+// while that is empty it would be read whole.
 const failedSQL = `
 with changed as (
 	update intake e set attempts = e.attempts + 1, state = case u.kind when 'died' then 'dead' else 'retrying' end, code = u.code, detail = u.detail,
@@ -36,7 +38,7 @@ with changed as (
 		select unnest($2::text[]) as id, unnest($3::text[]) as kind, unnest($4::text[]) as code, unnest($5::text[]) as detail,
 			unnest($6::bigint[]) * interval '1 microsecond' as wait
 	) as u
-	where e.id = u.id and e.state in ` + liveStates + `
+	where e.id = u.id and e.state not in ('dead', 'discarded')
 		and (select s.claim from intake_sources s where s.source = e.source) = $1
 	returning e.id, u.kind, u.code, u.detail, case when u.kind <> 'died' then statement_timestamp() + u.wait end as next_at
 )
