@@ -1,0 +1,169 @@
+package linear
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"rbcs"
+	"rbcs/internal/engine"
+	"rbcs/internal/postgres"
+	"rbcs/internal/redis"
+	"rbcs/internal/testenv"
+)
+
+// instance is one instance of the service: what `rbcs serve` puts together, but
+// for the ways in. It has proxies of its own to all that it talks to.
+type instance struct {
+	name    string
+	backing *testenv.Proxy // before PostgreSQL
+	link    *link          // before Redis; nil without a cache
+	store   *postgres.Store
+	cache   *redis.Cache // nil without one
+	reader  rbcs.BalanceReader
+	engine  *engine.Engine
+
+	commits, fills atomic.Pointer[plan]
+	release        chan struct{} // of the world: once closed, nothing is stopped any more
+	ctx            context.Context
+	cancel         context.CancelFunc
+	killing        sync.Once
+}
+
+// config is how instances of a world are made.
+type config struct {
+	dsn     string // of PostgreSQL, and HOST:PORT of Redis
+	redis   string
+	variant variant
+	patient bool // an attempt to commit may take longer than a mark lives
+	release chan struct{}
+}
+
+// Few connections, since there are many instances.
+const (
+	connections = 5
+	inFlight    = 3
+)
+
+func startInstance(ctx context.Context, name string, c config, cached bool) (in *instance, err error) {
+	in = &instance{name: name, release: c.release}
+	in.ctx, in.cancel = context.WithCancel(context.WithoutCancel(ctx))
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, in.stop())
+		}
+	}()
+	var dsn string
+	if in.backing, dsn, err = testenv.NewProxy(c.dsn); err != nil {
+		return in, err
+	}
+	quiet := slog.New(slog.DiscardHandler)
+	in.store, err = postgres.Open(ctx, dsn, postgres.Options{Instance: name, MaxConns: connections, Logger: quiet})
+	if err != nil {
+		return in, err
+	}
+	in.reader = in.store
+	cfg := engine.Config{InFlight: inFlight, Check: in.store.Check, Logger: quiet}
+	if c.patient {
+		cfg.CommitTimeout, cfg.Deadline = 3*rbcs.MarkLife, 4*rbcs.MarkLife
+	}
+	if cached {
+		if err := in.openCache(ctx, c, quiet); err != nil {
+			return in, err
+		}
+		in.reader, cfg.Cache = in.cache, stops{c.variant.engineCache(marker{in.cache}), in}
+	}
+	in.engine, err = engine.New(in.store, cfg)
+	return in, err
+}
+
+func (in *instance) openCache(ctx context.Context, c config, log *slog.Logger) (err error) {
+	if in.link, err = newLink(c.redis); err != nil {
+		return err
+	}
+	in.cache, err = redis.Open(ctx, "redis://"+in.link.address()+"/0", redis.Options{
+		Store: slowReader{c.variant.store(in.store), in}, Control: c.variant.control(in.store), Logger: log, CheckEvery: -1,
+	})
+	if err == nil {
+		in.cache.Start(ctx)
+	}
+	return err
+}
+
+// marker is the cache as the engine knows it, as in cmd/rbcs.
+type marker struct{ *redis.Cache }
+
+func (m marker) Mark(ctx context.Context, l rbcs.Locked) engine.Marks { return m.Cache.Mark(ctx, l) }
+
+// kill takes the instance away from the world, as SIGKILL does: its connections
+// are cut, no new one leads anywhere, and its clients hear nothing any more.
+func (in *instance) kill() {
+	in.killing.Do(func() {
+		in.backing.Lead(nowhere)
+		if in.link != nil {
+			in.link.cut()
+		}
+		in.backing.Cut()
+		in.cancel()
+	})
+}
+
+// nowhere is an address that refuses connections.
+const nowhere = "127.0.0.1:1"
+
+// alive reports whether it was not killed.
+func (in *instance) alive() bool { return in.ctx.Err() == nil }
+
+// stop ends everything. REQUIRES: no client is at work, and its plans are released.
+func (in *instance) stop() error {
+	var errs []error
+	if in.engine != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
+		if !in.alive() {
+			cancel() // what it has begun will never end well
+		}
+		if err := in.engine.Stop(ctx); err != nil {
+			if in.alive() {
+				errs = append(errs, err)
+			}
+			errs = append(errs, in.engine.Stop(context.Background()))
+		}
+		cancel()
+	}
+	in.cancel()
+	if in.cache != nil {
+		errs = append(errs, in.cache.Close())
+	}
+	if in.link != nil {
+		in.link.cut()
+	}
+	if in.backing != nil { // a store whose connections lead nowhere closes at once
+		in.backing.Cut()
+	}
+	if in.store != nil {
+		errs = append(errs, in.store.Close())
+	}
+	if in.backing != nil {
+		errs = append(errs, in.backing.Close())
+	}
+	if err := errors.Join(errs...); err != nil {
+		return fmt.Errorf("instance %s: %w", in.name, err)
+	}
+	return nil
+}
+
+const stopTimeout = 30 * time.Second
+
+// hostOf returns the HOST:PORT of a URL.
+func hostOf(rawURL string) string {
+	u, err := url.Parse(rawURL)
+	if err != nil {
+		panic(err)
+	}
+	return u.Host
+}
