@@ -151,6 +151,9 @@ func refusing(t *testing.T, refuse, allow func(command func(...string))) {
 	if m := r.mark("a"); m.Confirmed() {
 		t.Error("a mark that was refused is confirmed")
 	}
+	if m := r.mark(make([]string, askFirst)...); m.Confirmed() { // of what is not there either
+		t.Error("a server that takes no writes has confirmed what it does not hold")
+	}
 	for n := range 5 {
 		r.read("missing" + strconv.Itoa(n))
 	}

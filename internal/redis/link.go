@@ -117,9 +117,6 @@ func (l *link) connect(ctx context.Context) error {
 	}
 	client, err := rueidis.NewClient(l.option)
 	if err != nil {
-		if client != nil {
-			client.Close()
-		}
 		return err
 	}
 	if ctx.Err() != nil {
@@ -149,13 +146,18 @@ func (l *link) probe(ctx context.Context) error {
 	client := *l.client.Load()
 	commands := make(rueidis.Commands, probeKeys)
 	for i := range commands {
-		commands[i] = client.B().Set().Key("rbcs:probe:" + strconv.Itoa(i)).Value("").PxMilliseconds(1_000).Build()
+		commands[i] = probe(client.B(), i)
 	}
 	answers, err := within(ctx, probeTimeout, func() []rueidis.RedisResult { return client.DoMulti(context.Background(), commands...) })
 	for _, answer := range answers {
 		err = errors.Join(err, answer.Error())
 	}
 	return err
+}
+
+// probe returns a write that changes nothing for anybody.
+func probe(b rueidis.Builder, i int) rueidis.Completed {
+	return b.Set().Key("rbcs:probe:" + strconv.Itoa(i)).Value("").PxMilliseconds(1_000).Build()
 }
 
 // worthAsking reports whether a client's request should ask Redis at all.
@@ -203,17 +205,38 @@ func (l *link) get(ctx context.Context, timeout time.Duration, keys []string) ([
 	if err != nil {
 		return nil, err
 	}
-	all := make([]found, len(keys))
 	if !together {
+		all := make([]found, len(keys))
 		for i, answer := range answers {
 			message, _ := answer.ToMessage()
 			all[i] = l.read(message, l.ok(answer))
 		}
 		return all, nil
 	}
-	ok := l.ok(answers[0])
-	messages, err := answers[0].ToArray()
-	ok = ok && err == nil && len(messages) == len(keys)
+	return l.readAll(answers[0], len(keys)), nil
+}
+
+// getFromPrimary reads the keys as get does, from a server that also takes writes.
+// One that was primary may lag behind what is there by now. REQUIRES: no cluster.
+func (l *link) getFromPrimary(ctx context.Context, timeout time.Duration, keys []string) ([]found, error) {
+	answers, err := l.do(ctx, timeout, func(b rueidis.Builder) rueidis.Commands {
+		return rueidis.Commands{probe(b, 0), b.Mget().Key(keys...).Build()}
+	})
+	switch {
+	case err != nil:
+		return nil, err
+	case !l.ok(answers[0]):
+		return nil, answers[0].Error()
+	}
+	return l.readAll(answers[1], len(keys)), nil
+}
+
+// readAll reads the answer to one command for n keys.
+func (l *link) readAll(answer rueidis.RedisResult, n int) []found {
+	all := make([]found, n)
+	ok := l.ok(answer)
+	messages, err := answer.ToArray()
+	ok = ok && err == nil && len(messages) == n
 	for i := range all {
 		if ok {
 			all[i] = l.read(messages[i], true)
@@ -221,7 +244,7 @@ func (l *link) get(ctx context.Context, timeout time.Duration, keys []string) ([
 			all[i].failed = true
 		}
 	}
-	return all, nil
+	return all
 }
 
 func (l *link) read(message rueidis.RedisMessage, ok bool) found {

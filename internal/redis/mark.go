@@ -19,6 +19,9 @@ const markPatience = 2 * time.Second
 // marksPerTimeout is how many marks one [Options.MarkTimeout] is for: more of them get more time.
 const marksPerTimeout = 1_000
 
+// askFirst is from how many accounts on it pays to ask which ones are there.
+const askFirst = 50
+
 // Marks are the marks of one attempt to commit. An attempt ends with
 // [Marks.Refresh], with [Marks.Drop], or with neither where its outcome is not
 // known: its marks then die by themselves.
@@ -58,17 +61,20 @@ func (c *Cache) Mark(ctx context.Context, l rbcs.Locked) *Marks {
 // send marks. XX: where nothing is, nothing can be stale; a lease that is set
 // later is for a store read that meets the row's lock (rule 3).
 func (m *Marks) send(ctx context.Context) {
-	answers, err := m.cache.link.do(ctx, markPatience, func(b rueidis.Builder) rueidis.Commands {
-		commands := make(rueidis.Commands, len(m.numbers))
-		for i, number := range m.numbers {
-			commands[i] = b.Arbitrary("SET").Keys(m.space.key(number)).Args(m.mine, "XX", "PX", markLife).Build() // rule 7
+	marked, certain := m.present(ctx)
+	if len(marked) > 0 && certain {
+		answers, err := m.cache.link.do(ctx, markPatience, func(b rueidis.Builder) rueidis.Commands {
+			commands := make(rueidis.Commands, len(marked))
+			for i, at := range marked {
+				commands[i] = b.Arbitrary("SET").Keys(m.space.key(m.numbers[at])).Args(m.mine, "XX", "PX", markLife).Build() // rule 7
+			}
+			return commands
+		})
+		certain = err == nil
+		for i, answer := range answers {
+			m.set[marked[i]] = answer.Error() == nil
+			certain = m.cache.link.ok(answer) && certain
 		}
-		return commands
-	})
-	certain := err == nil
-	for i, answer := range answers {
-		m.set[i] = answer.Error() == nil
-		certain = m.cache.link.ok(answer) && certain
 	}
 	m.certain = certain
 	close(m.answered)
@@ -77,6 +83,34 @@ func (m *Marks) send(ctx context.Context) {
 	if m.drop {
 		m.addDrops()
 	}
+}
+
+// present returns the indexes of the accounts that are to be marked, and whether
+// the others are certain: all of them, but for a large batch on a server that
+// tells with one command which ones it has. Most accounts of most batches are
+// not cached, and one that is not there now, under the row's lock, is as good as marked.
+func (m *Marks) present(ctx context.Context) (marked []int, certain bool) {
+	ask := len(m.numbers) >= askFirst && !m.cache.link.clustered.Load()
+	var entries []found
+	if ask {
+		keys := make([]string, len(m.numbers))
+		for i, number := range m.numbers {
+			keys[i] = m.space.key(number)
+		}
+		var err error
+		if entries, err = m.cache.link.getFromPrimary(ctx, markPatience, keys); err != nil {
+			return nil, false
+		}
+	}
+	for i := range m.numbers {
+		switch {
+		case !ask || entries[i].there:
+			marked = append(marked, i)
+		case entries[i].failed:
+			return nil, false
+		}
+	}
+	return marked, true
 }
 
 // Confirmed waits for the answers, not for long, and reports whether Redis

@@ -30,6 +30,7 @@ func TestCommitMarksAndRefreshes(t *testing.T) {
 	if got := r.read("a"); !got.Cached || got.Version != 2 {
 		t.Errorf("after the refresh a read returned %+v, want version 2 from Redis", got)
 	}
+	r.idle()
 	if s := r.Stats(); s.Confirmed != 1 || s.Unconfirmed != 0 || s.Refreshed != 1 {
 		t.Errorf("counted %+v", s)
 	}

@@ -1,9 +1,6 @@
 package redis
 
-import (
-	"fmt"
-	"slices"
-)
+import "fmt"
 
 // step is what leads from one state to the next, for the trace.
 type step struct {
@@ -274,83 +271,3 @@ func (r *rules) refreshes(key entry, c command) bool {
 	}
 	return key.kind == aMark && key.arg == c.token && c.token != 0
 }
-
-// send puts a command into the network, if there is room.
-func (s *state) send(c command) bool {
-	if s.network[0].kind != none {
-		return false
-	}
-	s.network[0] = c
-	return true
-}
-
-// fresh returns a token that nothing refers to.
-func (s *state) fresh() uint8 {
-	var used [maxTokens]bool
-	s.eachToken(func(t *uint8) { used[*t] = true })
-	used[0] = true
-	for token := range used {
-		if !used[token] {
-			return uint8(token)
-		}
-	}
-	panic("there are more tokens than places for them")
-}
-
-// maxTokens are more than places that hold one.
-const maxTokens = 12
-
-// eachToken visits the places that hold a token.
-func (s *state) eachToken(visit func(*uint8)) {
-	if s.key.kind == aMark || s.key.kind == aLease {
-		visit(&s.key.arg)
-	}
-	for n := range s.network {
-		visit(&s.network[n].token)
-	}
-	for i := range s.writers {
-		visit(&s.writers[i].token)
-	}
-	for i := range s.readers {
-		visit(&s.readers[i].token)
-	}
-}
-
-// settle brings a state into one form of many that behave alike. A token that
-// stands in one place only will never be found equal to another, and becomes 0.
-// Then a command that compares with it can do nothing any more, and is forgotten.
-// The other tokens are numbered anew, since only their being equal matters.
-//
-// A writer that has lost its lock and has nothing left to send is done.
-func (r *rules) settle(s *state) {
-	for w, at := range s.writers {
-		if s.lock != uint8(w+1) && (at.phase == ready || at.phase == turningOff) && !r.markBeforeLock {
-			s.writers[w] = writer{}
-		}
-	}
-	if !r.sameToken {
-		var places, names [maxTokens]uint8
-		s.eachToken(func(t *uint8) { places[*t]++ })
-		next := uint8(1)
-		s.eachToken(func(t *uint8) {
-			switch {
-			case *t == 0 || places[*t] == 1:
-				*t = 0
-				return
-			case names[*t] == 0:
-				names[*t] = next
-				next++
-			}
-			*t = names[*t]
-		})
-		for n, c := range s.network {
-			compares := c.kind == fill && !r.fillIfAbsent && !r.fillIfNewer || c.kind == refresh && !r.refreshAlways && !r.refreshIfNewer
-			if compares && c.token == 0 {
-				s.network[n] = command{}
-			}
-		}
-	}
-	slices.SortFunc(s.network[:], func(a, b command) int { return a.number() - b.number() })
-}
-
-func (c command) number() int { return int(c.kind)<<16 | int(c.version)<<8 | int(c.token) }

@@ -82,7 +82,9 @@ func (c *Cache) fromRedis(ctx context.Context, k *look, began time.Time, numbers
 		misses = append(misses, miss{index: i})
 	}
 	if len(empty) > 0 {
-		c.lease(ctx, keys, misses, empty)
+		if left := c.opts.Timeout - time.Since(began); left > 0 { // one timeout for all that is asked of Redis
+			c.lease(ctx, left, keys, misses, empty)
+		}
 	}
 	return misses
 }
@@ -126,9 +128,9 @@ func (c *Cache) classify(e found, serves bool, number string, reading *rbcs.Bala
 
 // lease sets leases for what was not there (rule 1), each only where there is
 // still nothing, and notes those that are certain.
-func (c *Cache) lease(ctx context.Context, keys []string, misses []miss, empty []int) {
+func (c *Cache) lease(ctx context.Context, timeout time.Duration, keys []string, misses []miss, empty []int) {
 	mine := newLease()
-	answers, err := c.link.do(ctx, c.opts.Timeout, func(b rueidis.Builder) rueidis.Commands {
+	answers, err := c.link.do(ctx, timeout, func(b rueidis.Builder) rueidis.Commands {
 		commands := make(rueidis.Commands, len(empty))
 		for i, at := range empty {
 			key := keys[misses[at].index]
