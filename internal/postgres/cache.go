@@ -38,7 +38,8 @@ import (
 //  5. What is marked and filled carries the server's timeline. Whoever looked before
 //     a promotion may trust, for Trust, a cache that the marks of the promoted
 //     server do not reach. Until the row has its timeline, no confirmation counts,
-//     and the cache is turned off once.
+//     and the cache is turned off once: by a commit, or by a look, which waits for
+//     nothing. Nor does any count until Trust has passed since that off_since.
 //
 // Where no cache was declared, or the last declaration has ended, a commit pays
 // for the columns that it reads here, and for nothing else.
@@ -75,7 +76,9 @@ var (
 	offSQL     = "(c.off_until > clock_timestamp())"
 	// longOffSQL is that it stays off until everything is dead; darkSQL that nobody trusts it any more, either.
 	longOffSQL = "(c.off_until >= clock_timestamp() + " + seconds(dead) + ")"
-	darkSQL    = "(" + longOffSQL + " and coalesce(c.off_since <= clock_timestamp() - " + seconds(rbcs.Trust) + ", false))"
+	// knownSQL is that everybody knows of what turned it off last, if it is off.
+	knownSQL = "(not " + offSQL + " or coalesce(c.off_since <= clock_timestamp() - " + seconds(rbcs.Trust) + ", false))"
+	darkSQL  = "(" + longOffSQL + " and coalesce(c.off_since <= clock_timestamp() - " + seconds(rbcs.Trust) + ", false))"
 )
 
 // timelineNumberSQL is the timeline as a number, 0 on a standby.
@@ -99,14 +102,15 @@ type control struct {
 	row      int64 // the row's
 	used     bool
 	lasting  bool
+	known    bool
 	dark     bool
 }
 
 // controlColumns are read with [control.targets], of cache_control c.
-var controlColumns = timelineNumberSQL + ", c.timeline, " + usedSQL + ", " + lastingSQL + ", " + darkSQL
+var controlColumns = timelineNumberSQL + ", c.timeline, " + usedSQL + ", " + lastingSQL + ", " + knownSQL + ", " + darkSQL
 
 func (c *control) targets() []any {
-	return []any{&c.timeline, &c.row, &c.used, &c.lasting, &c.dark}
+	return []any{&c.timeline, &c.row, &c.used, &c.lasting, &c.known, &c.dark}
 }
 
 // fence tells the cache which accounts the commit is about to change. What it
@@ -140,13 +144,13 @@ func (l *loaded) changed() []string {
 // concerned. REQUIRES: the transaction holds the locks of its accounts.
 func (s *Store) settle(ctx context.Context, l *loaded, confirmed func() bool) error {
 	c := &l.control
-	known := c.timeline == c.row // rule 5
+	same := c.timeline == c.row
 	switch {
 	case !c.used || len(l.changed()) == 0:
 		return nil
-	case confirmed != nil && confirmed() && known: // it is asked in any case: it notes its answer
+	case confirmed != nil && confirmed() && same && c.known: // rule 5; it is asked in any case: it notes its answer
 		return nil
-	case known && c.dark:
+	case same && c.dark:
 		return nil
 	}
 	wait, err := s.turnOff(ctx, c.timeline)

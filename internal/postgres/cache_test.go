@@ -70,15 +70,18 @@ func watch(t *testing.T, dsn string, ids ...string) (stop func()) {
 	done := make(chan struct{})
 	var group sync.WaitGroup
 	group.Go(func() {
-		for {
+		for last := false; ; {
 			var early bool
 			if err := conn.QueryRow(context.Background(), tooEarly, ids).Scan(&early); err != nil || early {
 				t.Errorf("visible before the cache was off: %v, %v", early, err)
 				return
 			}
+			if last {
+				return
+			}
 			select {
 			case <-done:
-				return
+				last = true // a look after all that happened
 			default:
 			}
 		}
@@ -94,11 +97,13 @@ func TestCommitTurnsTheCacheOff(t *testing.T) {
 	for name, c := range map[string]struct {
 		fence    *fences
 		promoted bool
+		looked   bool // another one has met the promotion before
 		asked    int
 	}{
 		"no fence":                    {},
 		"not confirmed":               {fence: &fences{}, asked: 1},
 		"confirmed after a promotion": {fence: &fences{confirm: true}, promoted: true, asked: 1},
+		"confirmed after a promotion that a look has met": {fence: &fences{confirm: true}, promoted: true, looked: true, asked: 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -109,6 +114,11 @@ func TestCommitTurnsTheCacheOff(t *testing.T) {
 			declared(t, reader)
 			if c.promoted {
 				execute(t, conn, "update cache_control set timeline = timeline + 100, off_since = '-infinity', off_until = 'infinity'")
+			}
+			if c.looked {
+				if state, err := reader.Cache(t.Context()); err != nil || state.Serve {
+					t.Errorf("promoted: %+v, %v", state, err)
+				}
 			}
 			stop := watch(t, dsn, "x")
 			finished := make(chan error, 1)
