@@ -187,12 +187,12 @@ func (g *load) count(failure string) {
 
 // counted is a transport that tells the load what came of each request.
 type counted struct {
-	http.RoundTripper
+	*http.Transport
 	load *load
 }
 
 func (c counted) RoundTrip(req *http.Request) (*http.Response, error) {
-	resp, err := c.RoundTripper.RoundTrip(req)
+	resp, err := c.Transport.RoundTrip(req)
 	if err != nil {
 		c.load.count(kindOf(err))
 		return nil, err
