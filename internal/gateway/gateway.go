@@ -253,7 +253,9 @@ func reasonOf(err error) string {
 // failed answers a request that no instance answered.
 func (g *Gateway) failed(w http.ResponseWriter, r *http.Request, err error) {
 	if r.Context().Err() != nil {
-		return // the client is gone
+		// The client is gone, or has closed its half of the connection and still
+		// reads: to return would answer 200, with nothing, to what was not acknowledged.
+		panic(http.ErrAbortHandler)
 	}
 	reason, cause := noAnswer, err
 	if f, ok := errors.AsType[*failure](err); ok {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"strings"
 	"testing"
@@ -153,5 +154,25 @@ func TestClientThatGoesAway(t *testing.T) {
 	await(t, "the requests to end", func() bool { return u.inFlight.Load() == 0 })
 	if len(u.pool.takers()) != 1 || a.calls.Load() != 2*lossesAllowed {
 		t.Errorf("%d ready instances after %d calls", len(u.pool.takers()), a.calls.Load())
+	}
+}
+
+// TestClientThatClosesItsHalf is told nothing, and above all no success, of
+// what was given up because it seemed to go away.
+func TestClientThatClosesItsHalf(t *testing.T) {
+	started := make(chan struct{})
+	u := newGateway(t, Config{}, newFake(t, blocks(started, nil)))
+	conn, err := net.Dial("tcp", strings.TrimPrefix(u.url, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	fmt.Fprintf(conn, "POST %s HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\n\r\nx", transactions)
+	<-started
+	if err := conn.(*net.TCPConn).CloseWrite(); err != nil {
+		t.Fatal(err)
+	}
+	if raw, err := io.ReadAll(conn); err != nil || len(raw) > 0 {
+		t.Errorf("got %q, %v", raw, err)
 	}
 }
