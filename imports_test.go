@@ -23,6 +23,7 @@ var mayImport = map[string][]string{
 	"internal/posting":  {"."},
 	"internal/engine":   {"."},
 	"internal/expiry":   {"."},
+	"internal/intake":   {"."},
 	"internal/redis":    {"."},
 	"internal/postgres": {".", "internal/posting"},
 	"internal/sqlite":   {".", "internal/posting"},

@@ -26,6 +26,7 @@ var intakeTests = []test{
 	{"listed", testIntakeListed},
 	{"tentative", testTentative},
 	{"crowd", testIntakeCrowd},
+	{"same-moment", testIntakeRace},
 }
 
 // enqueue queues transactions that must be accepted.

@@ -249,6 +249,78 @@ func testIntakeCrowd(e *env) {
 	}
 }
 
+// testIntakeRace has each ID queued and submitted directly at the same moment,
+// every third one with other content: whatever each is told, one of them moves
+// money, and once the queue is empty its record is what both were told.
+func testIntakeRace(e *env) {
+	const n = 40
+	e.emptyQueue()
+	a, b := e.account("a", "USD", "unlimited"), e.account("b", "USD", "0")
+	for i := range n {
+		queued, direct := e.transfer(fmt.Sprint(i), a, b, "1"), e.transfer(fmt.Sprint(i), a, b, "1")
+		if i%3 == 0 {
+			direct.Amount = decimal("2")
+		}
+		var told rbcs.IntakeResult
+		var result rbcs.Result
+		e.must(together(2, func(k int) error {
+			if k == 0 {
+				results, _, err := submit(e.ctx, e.store, []*rbcs.Transaction{direct})
+				if err == nil {
+					result = results[0]
+				}
+				return err
+			}
+			_, err := retry(e.ctx, func() error {
+				results, err := e.store.Enqueue(e.ctx, []*rbcs.Transaction{queued})
+				if err == nil {
+					told = results[0]
+				}
+				return err
+			})
+			return err
+		}))
+		if i%3 != 0 && (result.Err != nil || told.Err != nil) {
+			e.t.Errorf("the same content: %v, %v", result.Err, told.Err)
+		}
+		if result.Err != nil && told.Entry == nil {
+			e.t.Errorf("%d: nothing was accepted: %v, %+v", i, result.Err, told)
+		}
+		e.drainOne(told.Entry != nil)
+		r := e.recorded(queued.ID)
+		if result.Err == nil && r.Sequence != result.Sequence {
+			e.t.Errorf("%d: told %d, recorded %d", i, result.Sequence, r.Sequence)
+		}
+	}
+	if got := e.get(b); got.Version != n {
+		e.t.Errorf("%d moves of %d IDs", got.Version, n)
+	}
+}
+
+// drainOne decides what is in the queue, as a worker does.
+func (e *env) drainOne(expected bool) {
+	e.t.Helper()
+	if !expected {
+		return
+	}
+	claimant := e.claimant()
+	batch := e.claimIntake(claimant, time.Hour)
+	var outcomes []rbcs.IntakeOutcome
+	for i := range batch.Entries {
+		t := batch.Entries[i].Transaction
+		t.Turn = rbcs.FromQueue
+		kind := rbcs.IntakeEventKind("")
+		if r := e.one(&t); r.Err != nil {
+			e.wantCode(r.Err, rbcs.IDConflict)
+			kind = rbcs.IntakeDied
+		}
+		outcomes = append(outcomes, e.outcome(&batch.Entries[i], kind, 0))
+	}
+	if len(batch.Entries) > 0 {
+		e.settleIntake(claimant, batch, outcomes...)
+	}
+}
+
 // isQueued reports whether anything waits.
 func (e *env) isQueued() bool {
 	e.t.Helper()
