@@ -6,9 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
-	"os/exec"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -115,22 +113,13 @@ func (c *cluster) startInstances(ctx context.Context) error {
 		return err
 	}
 	store := fmt.Sprintf("postgres://postgres@%s,%s/%s?sslmode=disable", c.hosts[0].front.address(), c.hosts[1].front.address(), c.database)
-	args := []string{"--store", store, "--migrate", "--drain-delay", "300ms"}
-	if hasRedis() {
-		args = append(args, "--redis", "redis://"+c.redisLink.address()+"/0")
-	}
+	args := []string{"--store", store, "--migrate", "--drain-delay", "300ms", "--redis", "redis://" + c.redisLink.address() + "/0"}
 	c.dump = func(ctx context.Context) (dumper, error) {
 		return postgres.Open(ctx, c.direct(), postgres.Options{MaxConns: 2})
 	}
 	c.verifyStore = c.direct
 	return c.start(ctx, program, 2, args)
 }
-
-// hasRedis reports whether the program knows a cache.
-var hasRedis = sync.OnceValue(func() bool {
-	help, err := exec.Command(program, "serve", "--help").Output()
-	return err == nil && strings.Contains(string(help), "--redis")
-})
 
 // direct returns the database's DSN on the primary, past the proxies.
 func (c *cluster) direct() string {

@@ -141,12 +141,10 @@ func (c *cluster) all(random *rand.Rand) []fault {
 	list := []fault{
 		c.clientsCut(), c.promoted(), c.restarted(), c.standbyLost(), c.exhausted(), c.terminated(), c.deadlocks(),
 		c.commitsBroken(rand.New(rand.NewPCG(random.Uint64(), 0))), c.slow(), c.silent(), c.reset(),
+		c.redisKilled(), c.redisPaused(), c.redisFlushed(), c.redisCut(), c.redisSlow(),
 	}
 	for n := range c.instances {
 		list = append(list, c.killed(n), c.paused(n, 500*time.Millisecond), c.stopped(n))
-	}
-	if hasRedis() {
-		list = append(list, c.redisKilled(), c.redisPaused(), c.redisFlushed(), c.redisCut(), c.redisSlow())
 	}
 	return list
 }

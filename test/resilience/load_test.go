@@ -24,7 +24,7 @@ const (
 	maxCents     = 10_00 // of a transaction
 	singles      = 10    // clients that submit one transaction at a time
 	batchers     = 2     // clients that submit batches
-	batchSize    = 100
+	batchSize    = 250
 	batchPause   = 40 * time.Millisecond // between a batcher's requests: the machine is to do other things too
 	readersPause = 3 * time.Millisecond  // between two reads of one instance
 )

@@ -140,7 +140,7 @@ func (u *suite) step(ctx context.Context, sc *scenario, l *load, s *report.Scena
 	if err != nil {
 		return fmt.Errorf("%s: %w", names(chosen), err)
 	}
-	<-time.After(time.Duration(200+u.random.IntN(300)) * time.Millisecond) // some quiet between the faults
+	<-time.After(time.Duration(u.size(50, 200)+u.random.IntN(u.size(50, 300))) * time.Millisecond) // some quiet between the faults
 	return nil
 }
 

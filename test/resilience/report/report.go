@@ -145,7 +145,7 @@ Beside the requests, the clients read %s balances from the instances (%s of them
 
 // explanation says what the columns mean.
 const explanation = `
-A request is one call of the Go client, a single transaction or a batch of 100, with all its attempts. It failed where it had no outcome after 30 s of attempts. It was hidden where more than one attempt was needed and the caller noticed nothing but the time.
+A request is one call of the Go client, a single transaction or a batch, with all its attempts. It failed where it had no outcome after 30 s of attempts. It was hidden where more than one attempt was needed and the caller noticed nothing but the time.
 
 Recovery is the time to the first success: from the fault itself where the rest of the system could go on, from the moment when the server accepts writes again after a restart or a promotion, and else from the end of the fault. The pause is the longest time without any success, over all clients, around one fault. Each is measured for every fault.
 
