@@ -258,7 +258,7 @@ func newFailure(code rbcs.Code, reason, message string, cause error) *failure {
 
 // end returns the answer, or the error that says what may have become of the request.
 func (t *tries) end(r *http.Request) (*http.Response, error) {
-	doubt := t.inDoubt && r.Method != http.MethodGet && r.Method != http.MethodHead
+	doubt := t.inDoubt && !reads(r.Method, r.URL.EscapedPath())
 	switch {
 	case t.answer != nil && (!doubt || decides(t.answer.StatusCode)):
 		return t.answer, nil
@@ -289,24 +289,32 @@ func decides(status int) bool {
 // retryAfter is when it makes sense to come back where no instance is left.
 const retryAfter = time.Second
 
-// repeatable reports whether a request may be carried out twice: the second
-// time changes nothing, since an ID, or an account number, has one outcome; or it
-// sets what the first time has set. Everything that is not listed here is not:
-// POST /v1/webhooks would make a second webhook.
-func repeatable(method, escapedPath string) bool {
+// reads reports whether a request changes nothing.
+func reads(method, escapedPath string) bool {
 	switch method {
 	case http.MethodGet, http.MethodHead, http.MethodOptions:
 		return true
-	case http.MethodPatch:
-		return strings.HasPrefix(escapedPath, "/v1/accounts/")
-	case http.MethodPost:
-		switch escapedPath {
-		case "/v1/transactions", "/v1/transactions/batch", "/v1/accounts", "/v1/accounts/batch":
-			return true
-		}
-		rest, ok := strings.CutPrefix(escapedPath, "/v1/transactions/")
-		_, action, _ := strings.Cut(rest, "/")
-		return ok && (action == "capture" || action == "release" || action == "reverse")
 	}
-	return false
+	return method == http.MethodPost && escapedPath == "/v1/balances/get"
+}
+
+// repeatable reports whether a request may be carried out twice: it changes
+// nothing, or nothing the second time, since an ID, or an account number, has
+// one outcome. Everything that is not listed here is not: POST /v1/webhooks would
+// make a second webhook, and PATCH of an account would undo what somebody else
+// has changed in between.
+func repeatable(method, escapedPath string) bool {
+	if reads(method, escapedPath) {
+		return true
+	}
+	if method != http.MethodPost {
+		return false
+	}
+	switch escapedPath {
+	case "/v1/transactions", "/v1/transactions/batch", "/v1/accounts", "/v1/accounts/batch":
+		return true
+	}
+	rest, ok := strings.CutPrefix(escapedPath, "/v1/transactions/")
+	_, action, _ := strings.Cut(rest, "/")
+	return ok && (action == "capture" || action == "release" || action == "reverse")
 }

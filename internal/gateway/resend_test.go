@@ -234,6 +234,16 @@ func TestBudget(t *testing.T) {
 	}
 }
 
+// TestLostReadIsInNoDoubt, by whichever method: nothing can have been carried out.
+func TestLostReadIsInNoDoubt(t *testing.T) {
+	a := newFake(t, dies)
+	for path, method := range map[string]string{"/v1/accounts/a": http.MethodGet, "/v1/transactions": http.MethodOptions, "/v1/balances/get": http.MethodPost} {
+		if got := newGateway(t, Config{}, a).do(method, path, "x"); got.code() != rbcs.Unavailable {
+			t.Errorf("%s %s: got %+v", method, path, got)
+		}
+	}
+}
+
 func TestRepeatable(t *testing.T) {
 	for request, want := range map[string]bool{
 		"GET /v1/anything":                       true,
@@ -245,7 +255,8 @@ func TestRepeatable(t *testing.T) {
 		"POST /v1/transactions/x/reverse":        true,
 		"POST /v1/accounts":                      true,
 		"POST /v1/accounts/batch":                true,
-		"PATCH /v1/accounts/a":                   true,
+		"POST /v1/balances/get":                  true,
+		"PATCH /v1/accounts/a":                   false,
 		"POST /v1/transactions/x/retry":          false,
 		"POST /v1/transactions/capture":          false,
 		"POST /v1/transactions/x/y/capture":      false,
