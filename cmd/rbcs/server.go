@@ -133,6 +133,7 @@ func (s *server) startDebug(ctx context.Context) error {
 	mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
 	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
 	s.debug = rest.NewServer(mux, s.logger)
+	s.debug.WriteTimeout = 0 // a profile takes as long as it was asked to
 	go s.serve(s.debug, l)
 	s.logger.InfoContext(ctx, "serving profiles", slog.String("url", "http://"+l.Addr().String()+"/debug/pprof/"))
 	return nil

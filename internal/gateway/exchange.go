@@ -20,7 +20,6 @@ type exchange struct {
 	start    time.Time
 	body     []byte // of the request; tries that have failed may still be reading it
 	reserved int64  // bytes of the front's, for body and answer
-	paced    bool   // the answer has a deadline for each of its pieces
 	events   bool   // the answer is a stream of events
 }
 
@@ -102,7 +101,7 @@ func broken(err error) error {
 // Bounds of answers.
 const (
 	maxHeld    = 4 << 20          // as 10,000 items; held whole before it is passed on, so that nothing is passed on in part
-	maxUnpaced = 64 << 10         // the connection takes it at once
+	maxUnpaced = 64 << 10         // the connection takes it at once, or the server's WriteTimeout ends it
 	pieceTime  = 30 * time.Second // for a client to take one piece; one that does not holds a connection for nothing
 )
 
@@ -138,7 +137,6 @@ func (g *Gateway) passOn(response *http.Response) error {
 	if 0 <= response.ContentLength && response.ContentLength <= maxUnpaced {
 		return nil
 	}
-	x.paced = true
 	controller := http.NewResponseController(x.w)
 	paced := paced{ReadCloser: response.Body, controller: controller}
 	response.Body = &paced

@@ -228,9 +228,6 @@ func (g *Gateway) serve(w http.ResponseWriter, r *http.Request) {
 	}
 	g.budget.deposit()
 	g.proxy.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), exchangeKey{}, x)))
-	if x.paced {
-		_ = http.NewResponseController(w).SetWriteDeadline(time.Time{}) // it was of this answer
-	}
 	if !x.events {
 		g.metrics.duration.Observe(time.Since(x.start).Seconds())
 	}

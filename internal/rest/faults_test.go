@@ -299,6 +299,15 @@ func TestConfigFaults(t *testing.T) {
 	}
 }
 
+// TestServerIsPatient enough for every answer, and not with clients that take none.
+func TestServerIsPatient(t *testing.T) {
+	s := NewServer(nil, slog.New(slog.DiscardHandler))
+	longest := s.ReadTimeout + DefaultRequestTimeout
+	if s.WriteTimeout < 2*longest || s.WriteTimeout > 5*time.Minute {
+		t.Errorf("an answer has %v, to read and decide may take %v", s.WriteTimeout, longest)
+	}
+}
+
 // TestServer goes over a real connection: lengths, bounds of headers.
 func TestServer(t *testing.T) {
 	srv := httptest.NewUnstartedServer(nil)

@@ -10,6 +10,7 @@ import (
 const (
 	readHeaderTimeout = 10 * time.Second
 	readTimeout       = 60 * time.Second  // header and body: 16 MB at 300 kB/s
+	answerTimeout     = 3 * time.Minute   // from the header to the last byte of the answer
 	idleTimeout       = 120 * time.Second // longer than the 60 s of usual load balancers, who should close first
 	maxHeaderBytes    = 16 << 10
 )
@@ -17,13 +18,15 @@ const (
 // NewServer returns a server with sane bounds for what [New] returned. Whoever
 // uses it listens, serves and shuts down.
 //
-// It has no WriteTimeout: the handler bounds its own time, and a timeout of the
-// connection would cut off the answer that tells what became of the money.
+// Its WriteTimeout is for clients that do not take their answer. It is far longer
+// than reading a request and deciding it take together: it must not cut off the
+// answer that tells what became of the money. Streams set deadlines of their own.
 func NewServer(handler http.Handler, logger *slog.Logger) *http.Server {
 	return &http.Server{
 		Handler:           handler,
 		ReadHeaderTimeout: readHeaderTimeout,
 		ReadTimeout:       readTimeout,
+		WriteTimeout:      answerTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeaderBytes,
 		ErrorLog:          slog.NewLogLogger(logger.Handler(), slog.LevelDebug),
