@@ -103,6 +103,7 @@ const (
 	maxHeld    = 4 << 20          // as 10,000 items; held whole before it is passed on, so that nothing is passed on in part
 	maxUnpaced = 64 << 10         // the connection takes it at once, or the server's WriteTimeout ends it
 	pieceTime  = 30 * time.Second // for a client to take one piece; one that does not holds a connection for nothing
+	silence    = 45 * time.Second // of an instance in the middle of an answer: it was stopped, or its node is gone. A stream says something every 15 s
 )
 
 // hold reads an answer whole where it is small and there is room. An error means
@@ -113,10 +114,17 @@ func (g *Gateway) hold(x *exchange, r *http.Request, response *http.Response) er
 		return nil
 	}
 	body := make([]byte, n)
+	late := g.closeLate(response.Body)
 	_, err := io.ReadFull(response.Body, body)
+	late.Stop()
 	_ = response.Body.Close() // it was read, or is of no use
 	response.Body = &held{Reader: *bytes.NewReader(body), body: body}
 	return err
+}
+
+// closeLate ends an answer of an instance that falls silent, unless the timer is stopped.
+func (g *Gateway) closeLate(body io.Closer) *time.Timer {
+	return time.AfterFunc(g.silence, func() { _ = body.Close() })
 }
 
 // held is the body of an answer that is here as a whole.
@@ -138,7 +146,7 @@ func (g *Gateway) passOn(response *http.Response) error {
 		return nil
 	}
 	controller := http.NewResponseController(x.w)
-	paced := paced{ReadCloser: response.Body, controller: controller}
+	paced := paced{response.Body, g, controller}
 	response.Body = &paced
 	if mediaType, _, _ := mime.ParseMediaType(response.Header.Get("Content-Type")); mediaType == "text/event-stream" {
 		x.events = true
@@ -150,15 +158,18 @@ func (g *Gateway) passOn(response *http.Response) error {
 	return nil
 }
 
-// paced gives the client time for each piece of an answer.
+// paced gives the instance and the client time for each piece of an answer.
 type paced struct {
 	io.ReadCloser
+	gateway    *Gateway
 	controller *http.ResponseController
 }
 
 // Read reads the next piece.
 func (p *paced) Read(b []byte) (int, error) {
+	late := p.gateway.closeLate(p.ReadCloser)
 	n, err := p.ReadCloser.Read(b)
+	late.Stop()
 	_ = p.controller.SetWriteDeadline(time.Now().Add(pieceTime)) // where that cannot be set there is none
 	return n, err
 }

@@ -113,6 +113,7 @@ type Gateway struct {
 	draining atomic.Bool
 	warned   atomic.Int64 // the second of the last warning
 	serial   serial
+	silence  time.Duration // see the constant
 
 	streams    context.Context // ends when streams of events are to end
 	endStreams context.CancelFunc
@@ -126,7 +127,7 @@ func New(cfg Config) (*Gateway, error) {
 	if err != nil {
 		return nil, err
 	}
-	g := &Gateway{Config: cfg, front: rest.NewFront(cfg.Hosts, cfg.MaxBodies), budget: newBudget(cfg.Now()), serial: newSerial()}
+	g := &Gateway{Config: cfg, front: rest.NewFront(cfg.Hosts, cfg.MaxBodies), budget: newBudget(cfg.Now()), serial: newSerial(), silence: silence}
 	g.pool = newPool(cfg.Logger, cfg.Now, cfg.ProbeEvery)
 	g.metrics = newMetrics(cfg.Version, g.pool,
 		func() float64 { return float64(g.inFlight.Load()) }, func() float64 { return float64(g.front.Reserved()) })

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 )
 
 // streams sends the pieces as they come, until there is no more.
@@ -99,6 +100,33 @@ func TestStreamOfALostInstance(t *testing.T) {
 	body, err := io.ReadAll(u.open(t, "/v1/events").Body)
 	if err == nil || string(body) != "id: 1\n\n" || a.calls.Load() != 1 {
 		t.Errorf("got %q, %v after %d calls", body, err, a.calls.Load())
+	}
+}
+
+// TestSilentInstance stops in the middle of an answer: a short one comes from
+// another instance, and a long one is broken.
+func TestSilentInstance(t *testing.T) {
+	a := newFake(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == transactions {
+			w.Header().Set("Content-Length", "10")
+		}
+		_, _ = io.WriteString(w, "half")
+		_ = http.NewResponseController(w).Flush()
+		<-r.Context().Done()
+	})
+	b := newFake(t, echo)
+	b.notReady.Store(true)
+	u := newGateway(t, Config{}, a, b)
+	u.silence = 50 * time.Millisecond
+	if got := u.do(http.MethodGet, "/v1/statement", ""); got.err == nil || got.status != http.StatusOK {
+		t.Errorf("got %+v", got)
+	}
+	b.notReady.Store(false)
+	await(t, "the other instance", func() bool { return len(u.pool.takers()) == 2 })
+	for _, got := range untilBoth(t, u, a, b, http.MethodGet, transactions, "") {
+		if got.status != http.StatusCreated {
+			t.Errorf("got %+v", got)
+		}
 	}
 }
 
