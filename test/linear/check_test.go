@@ -28,6 +28,9 @@ type verdict struct {
 
 func (v *verdict) clean() bool { return v.anomalies == 0 && v.illegal == 0 && v.undecided == 0 }
 
+// wrong is how much was found to be wrong, or could not be decided.
+func (v *verdict) wrong() int { return max(v.anomalies, v.illegal) + v.undecided }
+
 func (v *verdict) anomaly(format string, args ...any) {
 	const most = 10
 	if v.anomalies++; len(v.examples) < most {

@@ -11,21 +11,21 @@ import (
 
 // How clients work. The pauses are what leaves time for values to be cached.
 const (
-	writePause = 40 * time.Millisecond // at most, between two postings of a client
+	writePause = 60 * time.Millisecond // at most, between two postings of a client
 	readPause  = 12 * time.Millisecond // and between two reads
 	timeout    = 4 * time.Second       // of a request
 	resubmits  = 4                     // of what has no answer
 )
 
-// client does one thing after the other, each through any instance.
-type client struct {
+// user is a client: it does one thing after the other, each through any instance.
+type user struct {
 	w      *world
 	number int
 	random *rand.Rand
 }
 
 // pause waits at most so long, and reports whether to go on.
-func (c *client) pause(most time.Duration) bool {
+func (c *user) pause(most time.Duration) bool {
 	select {
 	case <-c.w.stop:
 		return false
@@ -34,12 +34,12 @@ func (c *client) pause(most time.Duration) bool {
 	}
 }
 
-func (c *client) anyone() *instance {
+func (c *user) anyone() *instance {
 	list := c.w.live()
 	return list[c.random.IntN(len(list))]
 }
 
-func (c *client) write() {
+func (c *user) write() {
 	for c.pause(writePause) {
 		switch n := c.random.IntN(10); {
 		case n < 6:
@@ -57,7 +57,7 @@ func (c *client) write() {
 }
 
 // hold reserves, and settles at once what it has reserved.
-func (c *client) hold() {
+func (c *user) hold() {
 	hold := c.transaction(rbcs.Hold)
 	if !c.submit(hold) {
 		return
@@ -71,7 +71,7 @@ func (c *client) hold() {
 	c.submit(&settle)
 }
 
-func (c *client) transaction(kind rbcs.Type) *rbcs.Transaction {
+func (c *user) transaction(kind rbcs.Type) *rbcs.Transaction {
 	from := c.random.IntN(len(numbers))
 	to := (from + 1 + c.random.IntN(len(numbers)-1)) % len(numbers)
 	return &rbcs.Transaction{
@@ -84,19 +84,19 @@ func (c *client) transaction(kind rbcs.Type) *rbcs.Transaction {
 // submit submits transactions until all are answered, a few times at most and
 // each time to any instance, reads one of the accounts through any other, and
 // reports whether all were answered.
-func (c *client) submit(txs ...*rbcs.Transaction) bool {
+func (c *user) submit(txs ...*rbcs.Transaction) bool {
 	in := c.anyone()
 	c.w.history.submit(c.number, in.name, txs)
 	open := txs
 	for range resubmits {
 		ctx, cancel := context.WithTimeout(in.ctx, timeout)
-		results, err := in.engine.Submit(ctx, open)
+		results, err := in.submit(ctx, open)
 		now := c.w.history.now()
 		cancel()
 		if err == nil {
 			if open = c.w.history.answered(now, open, results); len(open) == 0 {
 				other := c.anyone()
-				c.look(other, other.reader, []string{txs[c.random.IntN(len(txs))].Source})
+				c.look(other, false, []string{txs[c.random.IntN(len(txs))].Source})
 				return true
 			}
 		}
@@ -109,30 +109,30 @@ func (c *client) submit(txs ...*rbcs.Transaction) bool {
 	return false
 }
 
-func (c *client) read() {
+func (c *user) read() {
 	for c.pause(readPause) {
 		in := c.anyone()
 		switch n := c.random.IntN(20); {
 		case n < 14:
-			c.look(in, in.reader, numbers[c.random.IntN(len(numbers)):][:1])
+			c.look(in, false, numbers[c.random.IntN(len(numbers)):][:1])
 		case n < 19:
-			c.look(in, in.reader, numbers)
+			c.look(in, false, numbers)
 		default: // consistency=strong
-			c.look(in, in.store, numbers[c.random.IntN(len(numbers)):][:1])
+			c.look(in, true, numbers[c.random.IntN(len(numbers)):][:1])
 		}
 	}
 }
 
 // look reads balances through an instance.
-func (c *client) look(in *instance, reader rbcs.BalanceReader, numbers []string) {
-	c.lookFor(timeout, in, reader, numbers)
+func (c *user) look(in *instance, strong bool, numbers []string) {
+	c.lookFor(timeout, in, strong, numbers)
 }
 
-func (c *client) lookFor(timeout time.Duration, in *instance, reader rbcs.BalanceReader, numbers []string) {
+func (c *user) lookFor(timeout time.Duration, in *instance, strong bool, numbers []string) {
 	ctx, cancel := context.WithTimeout(in.ctx, timeout)
 	defer cancel()
 	call := c.w.history.now()
-	readings, err := reader.Balances(ctx, numbers)
+	readings, err := in.balances(ctx, numbers, strong)
 	now := c.w.history.now()
 	if err != nil || !in.alive() { // who was killed answers nobody
 		c.w.history.fail()

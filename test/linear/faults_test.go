@@ -44,13 +44,14 @@ var hard = []fault{
 	{"Redis: SIGSTOP for 1–3 s", (*world).stopRedis},
 	{"Redis: connections of one instance cut", func(w *world) error { return w.cut(w.anyCached()) }},
 	{"Redis: all connections cut", func(w *world) error { return w.cut(w.cached()...) }},
-	{"Redis: latency of 10–100 ms", func(w *world) error { return w.slow(30, 25, time.Second) }},
+	{"Redis: latency of 5–50 ms", func(w *world) error { return w.slow(14, 11, time.Second) }},
+	{"Redis: latency of 0.5 s", func(w *world) error { return w.slow(250, 0, 2*time.Second) }},
 	{"Redis: full (maxmemory, noeviction)", (*world).full},
 	{"Redis: read-only (a replica of nobody)", (*world).readOnly},
 }
 
-// long pauses outlast a mark.
-var long = []fault{
+// overlong pauses outlast a mark.
+var overlong = []fault{
 	{"instance paused longer than a mark lives, " + string(committed), stopsLong(committed)},
 	{"instance paused longer than a mark lives, " + string(looked), (*world).pauseFillLong},
 	{"instance paused longer than a mark lives, " + string(locked), stopsLong(locked)},
@@ -272,7 +273,7 @@ func (w *world) fill(d time.Duration) error {
 		}
 		number, done := numbers[w.random.IntN(len(numbers))], make(chan struct{})
 		w.helpers.Go(func() {
-			(&client{w: w, number: writers + readers + 1}).lookFor(d+timeout, in, in.reader, []string{number})
+			(&user{w: w, number: writers + readers + 1}).lookFor(d+timeout, in, false, []string{number})
 			close(done)
 		})
 		select {

@@ -94,6 +94,15 @@ func (h *history) answered(now int64, txs []*rbcs.Transaction, results []rbcs.Re
 	return open
 }
 
+// done notes that transactions were posted, without what became of the accounts.
+func (h *history) done(txs []*rbcs.Transaction) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, tx := range txs {
+		h.submissions[tx.ID].ret = h.now()
+	}
+}
+
 // tell is what a state says, where it says anything.
 func tell(number string, s *rbcs.State) []told {
 	if s.Version == 0 {

@@ -6,11 +6,13 @@ import (
 	"fmt"
 	"log/slog"
 	"net/url"
+	"os/exec"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"rbcs"
+	"rbcs/client"
 	"rbcs/internal/engine"
 	"rbcs/internal/postgres"
 	"rbcs/internal/redis"
@@ -27,6 +29,9 @@ type instance struct {
 	cache   *redis.Cache // nil without one
 	reader  rbcs.BalanceReader
 	engine  *engine.Engine
+
+	process *exec.Cmd      // of a `rbcs serve`; nil where the instance lives in this process
+	api     *client.Client // and how it is used; all of the above but the proxies are nil then
 
 	commits, fills atomic.Pointer[plan]
 	release        chan struct{} // of the world: once closed, nothing is stopped any more
@@ -48,6 +53,11 @@ type config struct {
 const (
 	connections = 5
 	inFlight    = 3
+
+	// More patience with Redis than the defaults: on a busy machine it is slow at
+	// times without any fault, and then the cache would be off for most of the test.
+	readPatience = 50 * time.Millisecond
+	markPatience = 400 * time.Millisecond
 )
 
 func startInstance(ctx context.Context, name string, c config, cached bool) (in *instance, err error) {
@@ -88,6 +98,7 @@ func (in *instance) openCache(ctx context.Context, c config, log *slog.Logger) (
 	}
 	in.cache, err = redis.Open(ctx, "redis://"+in.link.address()+"/0", redis.Options{
 		Store: slowReader{c.variant.store(in.store), in}, Control: c.variant.control(in.store), Logger: log, CheckEvery: -1,
+		Timeout: readPatience, MarkTimeout: markPatience,
 	})
 	if err == nil {
 		in.cache.Start(ctx)
@@ -99,6 +110,24 @@ func (in *instance) openCache(ctx context.Context, c config, log *slog.Logger) (
 type marker struct{ *redis.Cache }
 
 func (m marker) Mark(ctx context.Context, l rbcs.Locked) engine.Marks { return m.Cache.Mark(ctx, l) }
+
+func (in *instance) submit(ctx context.Context, txs []*rbcs.Transaction) ([]rbcs.Result, error) {
+	if in.api != nil {
+		return in.submitOverHTTP(ctx, txs)
+	}
+	return in.engine.Submit(ctx, txs)
+}
+
+// balances reads balances of now, strong: past the cache.
+func (in *instance) balances(ctx context.Context, numbers []string, strong bool) ([]rbcs.BalanceReading, error) {
+	switch {
+	case in.api != nil:
+		return in.balancesOverHTTP(ctx, numbers, strong)
+	case strong:
+		return in.store.Balances(ctx, numbers)
+	}
+	return in.reader.Balances(ctx, numbers)
+}
 
 // kill takes the instance away from the world, as SIGKILL does: its connections
 // are cut, no new one leads anywhere, and its clients hear nothing any more.
@@ -122,6 +151,9 @@ func (in *instance) alive() bool { return in.ctx.Err() == nil }
 // stop ends everything. REQUIRES: no client is at work, and its plans are released.
 func (in *instance) stop() error {
 	var errs []error
+	if in.process != nil {
+		errs = append(errs, in.endProcess())
+	}
 	if in.engine != nil {
 		ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
 		if !in.alive() {

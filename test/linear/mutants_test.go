@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"net"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -69,6 +70,8 @@ func catch(t *testing.T, w *world, provoke func(w *world) error) {
 		}
 		w.hold(200 * time.Millisecond)
 		if v = w.verdict(); v.anomalies > 0 && v.illegal > 0 {
+			name := t.Name()
+			results.caughtOne("%s: caught after %d operations, with %d anomalies", strings.ReplaceAll(name[strings.Index(name, "/")+1:], "_", " "), v.operations, v.anomalies)
 			t.Logf("caught after %d times and %d operations: %d anomalies, such as %q", n+1, v.operations, v.anomalies, v.examples[:1])
 			return
 		}

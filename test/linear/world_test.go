@@ -20,7 +20,7 @@ const (
 	instances = 3
 	writers   = 4
 	readers   = 6
-	settled   = 45 * time.Second // within which hits are served again after any fault
+	settled   = 90 * time.Second // within which hits are served again after any fault
 )
 
 // numbers are the accounts. Few, so that everything meets on them.
@@ -153,7 +153,7 @@ func (w *world) count(name string) {
 func (w *world) work() {
 	w.stop, w.group = make(chan struct{}), &sync.WaitGroup{}
 	for i := range writers + readers {
-		c := &client{w, i, rand.New(rand.NewPCG(w.seed, uint64(w.serial.Add(1))))}
+		c := &user{w, i, rand.New(rand.NewPCG(w.seed, uint64(w.serial.Add(1))))}
 		if i < writers {
 			w.group.Go(c.write)
 		} else {
@@ -176,15 +176,20 @@ func (w *world) halt() {
 func (w *world) verdict() verdict {
 	w.t.Helper()
 	w.halt()
-	for _, in := range w.live() {
-		last := &client{w, writers + readers, rand.New(rand.NewPCG(w.seed, 0))}
-		for range 2 { // the first read may fill what the second one finds
-			last.look(in, in.reader, numbers)
-		}
-	}
+	w.lastLook()
 	log, err := readLog(w.t.Context(), w.direct)
 	w.fatal(err)
 	return judge(w.history, log)
+}
+
+// lastLook reads everything once more, through each instance.
+func (w *world) lastLook() {
+	last := &user{w: w, number: writers + readers}
+	for _, in := range w.live() {
+		for range 2 { // the first read may fill what the second one finds
+			last.look(in, false, numbers)
+		}
+	}
 }
 
 // readLog returns what each account went through.
@@ -210,17 +215,14 @@ func readLog(ctx context.Context, store *postgres.Store) (map[string][]entry, er
 	return log, nil
 }
 
-// hits returns once a read was served from the cache by an instance, which shows
-// that it is on again.
+// hits returns once each instance has served a read from the cache.
 func (w *world) hits(within time.Duration) {
 	w.t.Helper()
 	before := map[*instance]int64{}
-	for _, in := range w.live() {
-		if in.cache != nil {
-			before[in] = in.cache.Stats().Hits
-		}
+	for _, in := range w.cached() {
+		before[in] = in.cache.Stats().Hits
 	}
-	w.until(within, "hits are served", func() bool {
+	w.until(within, "hits are served by every instance", func() bool {
 		for in, n := range before {
 			if in.cache.Stats().Hits == n {
 				return false
@@ -228,6 +230,14 @@ func (w *world) hits(within time.Duration) {
 		}
 		return true
 	})
+}
+
+// back returns once hits are served again after something that has turned the
+// cache off, and at first can do so only to those who look again.
+func (w *world) back() {
+	w.t.Helper()
+	w.hold(rbcs.Trust + rbcs.Trust/4)
+	w.hits(settled)
 }
 
 // until polls a condition.
