@@ -22,6 +22,7 @@ import (
 // TestKubernetes runs the scenarios one after another on one installation.
 func TestKubernetes(t *testing.T) {
 	s := newSuite(t)
+	defer func() { s.report.write(t) }()
 	s.install(t)
 	if t.Failed() {
 		return // the others need an installation
@@ -40,7 +41,11 @@ func TestKubernetes(t *testing.T) {
 	s.wrongConfiguration(t)
 	s.secretRotated(t)
 	s.uninstalled(t)
+	s.report.complete = len(s.report.outcomes) == scenarios
 }
+
+// scenarios is how many there are: a report tells of all of them.
+const scenarios = 15
 
 func (s *suite) install(t *testing.T) {
 	s.line(t, "install", "`helm install` into an empty namespace, on an empty database.", func(t *testing.T, o *outcome) {
@@ -397,6 +402,9 @@ func (s *suite) databaseAway(t *testing.T) {
 			}
 			return nil
 		})
+		if s.allReady(t.Context(), "gateway", false) == nil {
+			o.note("no gateway was ready either while no balance pod was: Kubernetes refused new connections; what came over open ones was answered with 503")
+		}
 		back := time.Now()
 		s.postgres.start(t)
 		o.took("PostgreSQL accepts connections", back)

@@ -178,7 +178,6 @@ func (s *suite) line(t *testing.T, name, did string, act func(*testing.T, *outco
 			o.happened = s.happened(t, before)
 			o.failed = t.Failed()
 			s.report.failed = s.report.failed || t.Failed()
-			s.report.write(t)
 			if t.Failed() {
 				s.explain(t)
 			}
