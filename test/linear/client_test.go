@@ -11,10 +11,10 @@ import (
 
 // How clients work. The pauses are what leaves time for values to be cached.
 const (
-	writePause = 60 * time.Millisecond // at most, between two postings of a client
-	readPause  = 12 * time.Millisecond // and between two reads
-	timeout    = 4 * time.Second       // of a request
-	resubmits  = 4                     // of what has no answer
+	writePause = 100 * time.Millisecond // at most, between two postings of a client
+	readPause  = 12 * time.Millisecond  // and between two reads
+	timeout    = 4 * time.Second        // of a request
+	resubmits  = 4                      // of what has no answer
 )
 
 // user is a client: it does one thing after the other, each through any instance.
@@ -100,7 +100,7 @@ func (c *user) submit(txs ...*rbcs.Transaction) bool {
 				return true
 			}
 		}
-		if !c.pause(10 * writePause) {
+		if !c.pause(4 * writePause) {
 			break
 		}
 		in = c.anyone()

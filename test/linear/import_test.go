@@ -13,14 +13,12 @@ import (
 	"rbcs"
 )
 
-// program builds the program under test once. Its folder is that of the first
-// test's server, which goes away with this process.
+// folder is for the program under test.
+var folder string
+
+// program builds it once.
 var program = sync.OnceValues(func() (string, error) {
-	dir, err := os.MkdirTemp("", "rbcs-linear-")
-	if err != nil {
-		return "", err
-	}
-	path := filepath.Join(dir, "rbcs")
+	path := filepath.Join(folder, "rbcs")
 	if out, err := exec.Command("go", "build", "-o", path, "rbcs/cmd/rbcs").CombinedOutput(); err != nil {
 		return "", fmt.Errorf("go build: %w\n%s", err, out)
 	}

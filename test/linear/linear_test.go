@@ -63,10 +63,14 @@ var (
 	processes  = scenario{name: "processes", cached: []bool{true, true}, drive: (*world).processes}
 )
 
+// calm is for how long nothing happens between faults, so that values are read.
+const calm = 4 * time.Second
+
 // everything are the scenarios of the long form.
 func everything() []scenario {
 	list := []scenario{
-		softly, outlasting, uncached, processes, {name: "promotion", play: playPromotion},
+		softly, outlasting, uncached, processes,
+		{name: "promotion", play: playPromotion},
 		{name: "longer than the engine waits", drive: func(w *world) { w.outlast(overlong[0], overlong[2]) }},
 		{name: "soft faults together", drive: func(w *world) { w.some(soft, 40) }},
 	}
@@ -76,6 +80,7 @@ func everything() []scenario {
 			w.inject(f)
 			w.some(soft, 3)
 			w.back()
+			w.hold(calm)
 			w.some(soft, 12)
 		}})
 	}

@@ -21,23 +21,28 @@ var mutants = []struct {
 	provoke func(w *world) error
 }{
 	{
-		"no marks (rule 4)", variant{cache: func(c engine.Cache) engine.Cache { return neverMarks{c} }},
+		"no marks (rule 4)",
+		variant{cache: func(c engine.Cache) engine.Cache { return neverMarks{c} }},
 		func(w *world) error { w.hits(settled); return nil },
 	},
 	{
-		"marks taken for confirmed (rule 6)", variant{cache: func(c engine.Cache) engine.Cache { return alwaysSure{c} }},
+		"marks taken for confirmed (rule 6)",
+		variant{cache: func(c engine.Cache) engine.Cache { return alwaysSure{c} }},
 		func(w *world) error { return w.cut(w.anyCached()) },
 	},
 	{
-		"the switch not looked at (rule 6)", variant{look: func(c rbcs.CacheControl) rbcs.CacheControl { return neverOff{c} }},
+		"the switch not looked at (rule 6)",
+		variant{look: func(c rbcs.CacheControl) rbcs.CacheControl { return neverOff{c} }},
 		func(w *world) error { return w.cut(w.anyCached()) },
 	},
 	{
-		"fills while a transaction holds the row (rule 3)", variant{reads: func(r rbcs.BalanceReader) rbcs.BalanceReader { return alwaysFills{r} }},
+		"fills while a transaction holds the row (rule 3)",
+		variant{reads: func(r rbcs.BalanceReader) rbcs.BalanceReader { return alwaysFills{r} }},
 		(*world).flushBehindConfirmed,
 	},
 	{
-		"fills and refreshes over what is not one's own (rules 2 and 5)", variant{rewrite: true},
+		"fills and refreshes over what is not one's own (rules 2 and 5)",
+		variant{rewrite: true},
 		stops1(committed),
 	},
 }

@@ -52,14 +52,15 @@ func startProcess(ctx context.Context, name string, c config) (in *instance, err
 	if in.api, err = client.New("http://"+address, client.WithRetry(client.Retry{Attempts: 1})); err != nil {
 		return in, err
 	}
-	for begin := time.Now(); ; {
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for begin := time.Now(); ; <-tick.C {
 		ctx, cancel := context.WithTimeout(in.ctx, timeout)
 		_, err = in.api.Balance(ctx, numbers[0])
 		cancel()
 		if err == nil || time.Since(begin) > settled {
 			return in, err
 		}
-		time.Sleep(20 * time.Millisecond)
 	}
 }
 

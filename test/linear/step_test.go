@@ -23,14 +23,17 @@ const (
 
 // plan says where the next commit of an instance, or its next fill, stops, and how.
 type plan struct {
-	pause map[step]time.Duration
-	dies  step          // where the instance is killed; "" for nowhere
-	when  func() bool   // whether a stop is wanted now; nil for always
-	met   chan struct{} // closed at the first stop
-	seen  atomic.Bool
+	pause     map[step]time.Duration
+	dies      step          // where the instance is killed; "" for nowhere
+	when      func() bool   // whether a stop is wanted now; nil for always
+	met       chan struct{} // closed at the first stop
+	committed chan struct{} // closed once the commit is done
+	seen      atomic.Bool
 }
 
-func newPlan() *plan { return &plan{pause: map[step]time.Duration{}, met: make(chan struct{})} }
+func newPlan() *plan {
+	return &plan{pause: map[step]time.Duration{}, met: make(chan struct{}), committed: make(chan struct{})}
+}
 
 // pauseAt returns a plan to stop once.
 func pauseAt(at step, d time.Duration) *plan {
@@ -100,6 +103,9 @@ func (m stopped) Confirmed() bool {
 }
 
 func (m stopped) Refresh(balances []rbcs.Balance) {
+	if m.plan != nil {
+		close(m.plan.committed)
+	}
 	m.plan.reach(m.in, committed)
 	m.Marks.Refresh(balances)
 }
