@@ -180,10 +180,13 @@ func (s *Store) settle(ctx context.Context, l *loaded, confirmed func() bool) er
 // come of it. Whoever finds another one at it waits for the row's lock, and has
 // then nothing left to do.
 var (
+	// After the clock was set back commits would wait until it is where it was: off_since is taken again.
+	pastSQL = "coalesce(c.off_since <= clock_timestamp(), true)"
+
 	turnOffSQL = `
 update cache_control c set timeline = $1, off_until = clock_timestamp() + ` + seconds(offLife) + `,
-	off_since = case when c.timeline = $1 and ` + offSQL + ` then c.off_since end
-where c.one and $1 = ` + timelineNumberSQL + ` and not (c.timeline = $1 and ` + longOffSQL + `)`
+	off_since = case when c.timeline = $1 and ` + offSQL + ` and ` + pastSQL + ` then c.off_since end
+where c.one and $1 = ` + timelineNumberSQL + ` and not (c.timeline = $1 and ` + longOffSQL + ` and ` + pastSQL + `)`
 
 	offSinceSQL = "update cache_control c set off_since = clock_timestamp() where c.one and c.off_since is null and " + offSQL
 
