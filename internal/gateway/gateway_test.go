@@ -3,8 +3,10 @@ package gateway
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"os"
@@ -382,5 +384,19 @@ func TestLastEventIsTheServices(t *testing.T) {
 	}
 	if err := json.Unmarshal([]byte(data), &p); err != nil || p.Code != string(rbcs.Unavailable) || p.Status != 503 || p.Type != "urn:rbcs:problem:unavailable" {
 		t.Errorf("got %+v, %v", p, err)
+	}
+}
+
+// TestSaysWhyAnInstanceIsNeverReady, once.
+func TestSaysWhyAnInstanceIsNeverReady(t *testing.T) {
+	var log strings.Builder
+	p := newPool(slog.New(slog.NewTextHandler(&log, nil)), time.Now, time.Second)
+	i := newInstance("nowhere:1")
+	p.all[i.address] = i
+	for range 3 {
+		p.probed(t.Context(), i, errors.New("no such host"))
+	}
+	if strings.Count(log.String(), "no such host") != 1 {
+		t.Errorf("the log says %q", log.String())
 	}
 }

@@ -45,7 +45,8 @@ type instance struct {
 
 	// Guarded by the pool's mutex.
 	ready    bool
-	misses   int // probes in a row that were not answered
+	told     bool // the log says why it is not ready, or that it was
+	misses   int  // probes in a row that were not answered
 	pause    time.Duration
 	brokenAt time.Time
 }

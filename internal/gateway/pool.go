@@ -107,14 +107,18 @@ func (p *pool) probed(ctx context.Context, i *instance, err error) {
 			return
 		}
 	}
-	if i.ready {
+	switch {
+	case i.ready:
 		p.turn(ctx, i, false, err)
+	case !i.told: // it never was: a wrong address would be found nowhere else
+		i.told = true
+		p.logger.WarnContext(ctx, "an instance takes no requests yet", slog.String("instance", i.address), slog.Any("error", err))
 	}
 }
 
 // turn makes an instance ready or not. REQUIRES: the mutex is held.
 func (p *pool) turn(ctx context.Context, i *instance, ready bool, why error) {
-	i.ready = ready
+	i.ready, i.told = ready, true
 	i.losses.Store(0)
 	p.publish()
 	if ready {
