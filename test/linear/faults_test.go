@@ -56,6 +56,7 @@ var overlong = []fault{
 	{"instance paused longer than a mark lives, " + string(committed), stopsLong(committed)},
 	{"instance paused longer than a mark lives, " + string(looked), (*world).pauseFillLong},
 	{"instance paused longer than a mark lives, " + string(locked), stopsLong(locked)},
+	{"instance paused longer than a mark lives, " + string(confirmed), stopsLong(confirmed)},
 	{"instance paused longer than a mark lives, between its locks and COMMIT, which it then sends", (*world).outliveMark},
 }
 
@@ -236,12 +237,15 @@ func stopsLong(at step) func(w *world) error {
 
 func dies(at step) func(w *world) error {
 	return func(w *world) error {
-		in, p := w.anyCached(), dieAt(at)
-		if err := w.meet(in, p); err != nil {
+		in := w.anyCached()
+		if err := w.start(true); err != nil { // first: the others may all be hidden
+			return err
+		}
+		if err := w.meet(in, dieAt(at)); err != nil {
 			return err
 		}
 		w.remove(in)
-		return w.start(true)
+		return nil
 	}
 }
 

@@ -58,7 +58,7 @@ var short = []scenario{
 
 var (
 	softly     = scenario{name: "soft faults", drive: func(w *world) { w.each(soft) }}
-	outlasting = scenario{name: "longer than a mark lives", patient: true, drive: func(w *world) { w.outlast(overlong[0], overlong[1], overlong[3]) }}
+	outlasting = scenario{name: "longer than a mark lives", patient: true, drive: func(w *world) { w.outlast(overlong[0], overlong[1], overlong[4]) }}
 	uncached   = scenario{name: "an instance without a cache", cached: []bool{true, true, false}, drive: (*world).uncached}
 	processes  = scenario{name: "processes", cached: []bool{true, true}, drive: (*world).processes}
 )
@@ -71,7 +71,7 @@ func everything() []scenario {
 	list := []scenario{
 		softly, outlasting, uncached, processes,
 		{name: "promotion", play: playPromotion},
-		{name: "longer than the engine waits", drive: func(w *world) { w.outlast(overlong[0], overlong[2]) }},
+		{name: "longer than the engine waits", drive: func(w *world) { w.outlast(overlong[0], overlong[2], overlong[3]) }},
 		{name: "soft faults together", drive: func(w *world) { w.some(soft, 40) }},
 	}
 	for _, f := range hard {
