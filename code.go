@@ -26,6 +26,7 @@ const (
 const (
 	InvalidRequest    Code = "invalid_request"     // malformed; it can never succeed as it is
 	IDConflict        Code = "id_conflict"         // the ID is recorded with other content
+	NotRejected       Code = "not_rejected"        // a retry of what was not rejected
 	AccountConflict   Code = "account_conflict"    // the account number exists with other content
 	NotFound          Code = "not_found"           // there is nothing of that name
 	VersionNotReached Code = "version_not_reached" // the account has not reached min_version

@@ -47,6 +47,10 @@ type Store interface {
 	// now, or [NotFound].
 	Transaction(ctx context.Context, id string) (Record, error)
 
+	// Attempts returns all decisions recorded under an ID, the first one first;
+	// nothing where there is none.
+	Attempts(ctx context.Context, id string) ([]Result, error)
+
 	// Transactions lists decisions as they stand now, the latest first.
 	Transactions(ctx context.Context, q TransactionQuery) ([]Record, error)
 
@@ -84,8 +88,10 @@ type Committer interface {
 	// durably in one commit and returns one Result for each, in the same order.
 	//
 	// The transactions are valid in themselves ([Validate]). An ID that is
-	// recorded, or that stands earlier in the batch, yields a replay or an
-	// [IDConflict]. Commit may be called again with a batch whose outcome is
+	// recorded, or that stands earlier in the batch, yields a replay of its latest
+	// decision or an [IDConflict]. An explicit retry ([Transaction].Retry) of an ID
+	// that is rejected decides it again, unless that attempt was made already:
+	// then it yields a replay. Of another ID it fails with [NotRejected] or [NotFound]. Commit may be called again with a batch whose outcome is
 	// unknown: what was recorded is replayed, the rest is decided.
 	//
 	// Commit returns only after the commit is on disk. It does not keep the

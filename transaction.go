@@ -56,6 +56,7 @@ type Transaction struct {
 	Group       Group  // zero for a transaction of its own
 	Actor       string // who submitted it; not part of its content
 	Turn        Turn   // how the durable queue submits it; not part of its content
+	Retry       int    // the attempt that an explicit retry of a rejected ID makes, from 2 on; 0 for a submission; not part of its content
 }
 
 // Settles reports whether the transaction refers to another one, from which its

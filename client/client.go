@@ -2,10 +2,8 @@ package client
 
 import (
 	"errors"
-	"fmt"
+	"net"
 	"net/http"
-	"net/url"
-	"strings"
 	"time"
 )
 
@@ -13,7 +11,8 @@ import (
 // it. It is safe for concurrent use; make one and share it, since it keeps
 // connections open between requests.
 type Client struct {
-	base      string // without a slash at its end
+	instances instances
+	further   []string // base URLs, beside the first one
 	http      http.Client
 	retry     Retry
 	userAgent string
@@ -41,21 +40,17 @@ func WithHeader(name, value string) Option { return func(c *Client) { c.header.A
 // New returns a client of the service at baseURL, such as
 // "http://localhost:8080". It does not connect yet.
 func New(baseURL string, opts ...Option) (*Client, error) {
-	base, err := url.Parse(baseURL)
-	if err != nil || base.Host == "" || base.Scheme != "http" && base.Scheme != "https" {
-		return nil, fmt.Errorf("the base URL %q must begin with http:// or https:// and a host", baseURL)
-	}
-	if base.RawQuery != "" || base.Fragment != "" {
-		return nil, fmt.Errorf("the base URL %q must end with its path", baseURL)
-	}
 	c := &Client{
-		base:      strings.TrimRight(base.String(), "/"),
 		userAgent: "rbcs-go-client",
 		header:    http.Header{},
 	}
 	for _, opt := range opts {
 		opt(c)
 	}
+	if err := c.instances.parse(append([]string{baseURL}, c.further...)...); err != nil {
+		return nil, err
+	}
+	var err error
 	if c.retry, err = c.retry.withDefaults(); err != nil {
 		return nil, err
 	}
@@ -78,6 +73,8 @@ const (
 	// idleTimeout is below the 60 s of usual load balancers, so that a request seldom meets a connection that the
 	// other side is just closing.
 	idleTimeout = 50 * time.Second
+	// dialTimeout leaves time to try again, perhaps on another instance, where a machine does not answer at all.
+	dialTimeout = 5 * time.Second
 )
 
 func newTransport() *http.Transport {
@@ -86,6 +83,7 @@ func newTransport() *http.Transport {
 		t = &http.Transport{Proxy: http.ProxyFromEnvironment, ForceAttemptHTTP2: true}
 	}
 	t = t.Clone()
+	t.DialContext = (&net.Dialer{Timeout: dialTimeout, KeepAlive: 30 * time.Second}).DialContext
 	t.MaxIdleConns = 0 // no bound but the next one
 	t.MaxIdleConnsPerHost = maxIdlePerHost
 	t.IdleConnTimeout = idleTimeout

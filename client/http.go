@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -55,7 +54,13 @@ type response struct {
 func (c *Client) attempt(ctx context.Context, req *request) (_ *response, _ *Error, again bool) {
 	bounded, cancel := context.WithTimeout(ctx, c.retry.AttemptTimeout)
 	defer cancel()
-	resp, err := c.send(bounded, req)
+	turn, base := c.instances.now()
+	defer func() {
+		if again {
+			c.instances.failed(turn)
+		}
+	}()
+	resp, err := c.send(bounded, base, req)
 	switch {
 	case err != nil && ctx.Err() != nil:
 		return nil, req.lost(ctx.Err()), false
@@ -77,8 +82,8 @@ func mayPass(status int) bool {
 var errTooLong = fmt.Errorf("it has more than %d bytes", maxResponse)
 
 // open sends a request and returns its answer, whose body the caller closes.
-func (c *Client) open(ctx context.Context, req *request) (*http.Response, error) {
-	target := c.base + req.path
+func (c *Client) open(ctx context.Context, base string, req *request) (*http.Response, error) {
+	target := base + req.path
 	if len(req.query) > 0 {
 		target += "?" + req.query.Encode()
 	}
@@ -99,8 +104,8 @@ func (c *Client) open(ctx context.Context, req *request) (*http.Response, error)
 	return c.http.Do(r)
 }
 
-func (c *Client) send(ctx context.Context, req *request) (*response, error) {
-	answer, err := c.open(ctx, req) //nolint:bodyclose // read closes it
+func (c *Client) send(ctx context.Context, base string, req *request) (*response, error) {
+	answer, err := c.open(ctx, base, req) //nolint:bodyclose // read closes it
 	if err != nil {
 		return nil, err
 	}
@@ -122,9 +127,8 @@ func (r *request) read(answer *http.Response) (*response, error) {
 
 // lost is the error of a request that was not answered.
 func (r *request) lost(cause error) *Error {
-	dial, ok := errors.AsType[*net.OpError](cause)
 	switch {
-	case ok && dial.Op == "dial", isUntrusted(cause):
+	case unreached(cause), isUntrusted(cause):
 		return rbcs.Errorf(rbcs.Unavailable, "the service was not reached: %w", cause)
 	case !r.changes():
 		return rbcs.Errorf(rbcs.Unavailable, "the service did not answer: %w", cause)

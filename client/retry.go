@@ -14,15 +14,29 @@ type pace struct {
 	Retry
 	start    time.Time
 	attempts int
+	others   int  // instances that may be tried at once when one is not reached
+	passed   int  // of these, since the last pause
 	doubt    bool // an attempt may have been carried out
 }
 
-func (c *Client) pace() *pace { return &pace{Retry: c.retry, start: time.Now()} }
+func (c *Client) pace() *pace {
+	return &pace{Retry: c.retry, start: time.Now(), others: len(c.instances.bases) - 1}
+}
+
+// passOn reports whether the next instance is to be tried at once.
+func (p *pace) passOn(err *Error) bool {
+	if p.passed >= p.others || !unreached(err) {
+		return false
+	}
+	p.passed++
+	return true
+}
 
 // wait blocks until the next attempt may begin. It returns false, at once where
 // that is known, if none may: the attempts or the time are used up, or the
 // context ends before.
 func (p *pace) wait(ctx context.Context, retryAfter time.Duration) bool {
+	p.passed = 0
 	p.attempts++
 	if p.attempts == p.Attempts {
 		return false
@@ -66,7 +80,7 @@ func (p *pace) repeat(
 		}
 		last = inDoubt(last, err)
 		p.doubt = p.doubt || err.Code == rbcs.OutcomeUnknown
-		if again && !(req.once && p.doubt) && p.wait(ctx, err.RetryAfter) {
+		if again && !(req.once && p.doubt) && (p.passOn(err) || p.wait(ctx, err.RetryAfter)) {
 			continue
 		}
 		if cause := ctx.Err(); cause != nil && !errors.Is(last, cause) { // it ended while waiting

@@ -39,7 +39,13 @@ func (c *Client) openStream(outer context.Context, req *request) (_ *stream, _ *
 	ctx, cancel := context.WithCancelCause(outer)
 	s := &stream{ctx: ctx, cancel: cancel}
 	s.silent = time.AfterFunc(c.retry.AttemptTimeout, func() { cancel(fmt.Errorf("nothing came for %s", c.retry.AttemptTimeout)) })
-	answer, err := c.open(ctx, req) //nolint:bodyclose // read closes it, or who closes the stream
+	turn, base := c.instances.now()
+	defer func() {
+		if again {
+			c.instances.failed(turn)
+		}
+	}()
+	answer, err := c.open(ctx, base, req) //nolint:bodyclose // read closes it, or who closes the stream
 	if err == nil && answer.StatusCode/100 == 2 {
 		s.body = answer.Body
 		s.silent.Reset(maxSilence)

@@ -60,6 +60,8 @@ type Result struct {
 	Account    string    `json:"account,omitempty"`     // of account_not_found, account_frozen and account_closed: that account
 	SettledBy  string    `json:"settled_by,omitempty"`  // of a hold that is settled, or of hold_not_open: the ID of what settled the hold
 	Reversed   Amount    `json:"reversed,omitempty"`    // how much of it was reversed until now, where it was asked for
+	Attempt    int       `json:"attempt,omitempty"`     // of a decision that a retry made: which one of this ID it is, from 2 on
+	Decisions  []Attempt `json:"decisions,omitempty"`   // of an ID that was retried: all decisions about it, where it was asked for
 	Group      *Group    `json:"group,omitempty"`       // the atomic group of which it is a member
 
 	// Of insufficient_funds: short = needed − available − overdraft. Of
@@ -76,6 +78,15 @@ type Result struct {
 	Replayed bool   `json:"replayed,omitempty"` // when submitted: the ID had been decided before
 	DryRun   bool   `json:"dry_run,omitempty"`  // it was only asked for with [DryRun]: nothing is recorded
 	Err      *Error `json:"-"`                  // [Client.SubmitBatch] and [Client.SubmitGroup] only: there is no outcome, and why
+}
+
+// Attempt is one of the decisions about an ID: the submission, and one for each explicit retry.
+type Attempt struct {
+	Attempt     int         `json:"attempt"`
+	Status      rbcs.Status `json:"status"`
+	Code        rbcs.Code   `json:"code,omitempty"`
+	CommittedAt time.Time   `json:"committed_at"`
+	Instance    string      `json:"instance,omitempty"` // that committed it
 }
 
 // Group is a place in an atomic group.
@@ -135,6 +146,14 @@ func (c *Client) Reverse(ctx context.Context, original string, s Settlement, opt
 	return c.settle(ctx, original, "reverse", s, opts)
 }
 
+// Retry decides a rejected transaction again, as it was submitted. It may be
+// rejected again; the result's Attempt says which decision it is. It moves money
+// at most once: what a retry has posted is the answer to every later one. Of what
+// was not rejected it fails with [rbcs.NotRejected].
+func (c *Client) Retry(ctx context.Context, id string, opts ...SubmitOption) (Result, error) {
+	return c.decide(ctx, "/v1/transactions/"+segment(id)+"/retry", id, struct{}{}, opts)
+}
+
 func (c *Client) settle(ctx context.Context, original, verb string, s Settlement, opts []SubmitOption) (Result, error) {
 	return c.decide(ctx, "/v1/transactions/"+segment(original)+"/"+verb, s.ID, s, opts)
 }
@@ -173,7 +192,7 @@ func rejection(resp *response, id string, problem *Error) (Result, *Error) {
 	return r, err
 }
 
-// Transaction returns what is recorded under an ID, or fails with [rbcs.NotFound].
+// Transaction returns what is recorded under an ID, with all its attempts, or fails with [rbcs.NotFound].
 func (c *Client) Transaction(ctx context.Context, id string) (Result, error) {
 	var result Result
 	return result, c.call(ctx, http.MethodGet, "/v1/transactions/"+segment(id), nil, nil, &result)

@@ -20,17 +20,23 @@ type TxCmd struct {
 	Capture txCapture `cmd:"" help:"Settle a hold: move all or part of it, release the rest."`
 	Release txRelease `cmd:"" help:"Settle a hold: give all of it back."`
 	Reverse txReverse `cmd:"" help:"Move all or part of a posted transaction back."`
+	Retry   txRetry   `cmd:"" help:"Decide a rejected transaction again."`
 	Get     txGet     `cmd:"" help:"Show what is recorded under an ID, and what it is now."`
 	List    txList    `cmd:"" help:"List transactions, the latest first."`
 }
 
 // txFlags are what all transactions have.
 type txFlags struct {
-	apiFlags
+	decideFlags
 	ID          string     `name:"id" placeholder:"ID" help:"Unique ID, 1–128 printable ASCII characters (a new UUID, which is printed)."`
 	Description string     `placeholder:"TEXT" help:"For a person who reads it later."`
 	Metadata    jsonObject `placeholder:"JSON" help:"A JSON object to keep with the transaction."`
-	DryRun      bool       `help:"Only show what would be decided now; nothing is recorded."`
+}
+
+// decideFlags are what all has that gets something decided.
+type decideFlags struct {
+	apiFlags
+	DryRun bool `help:"Only show what would be decided now; nothing is recorded."`
 }
 
 // prepare gives the transaction an ID if it has none.
@@ -48,7 +54,7 @@ func (f *txFlags) prepare() error {
 
 // decide submits what has been prepared and prints what was decided. again is
 // what makes the command line the same as this one.
-func (f *txFlags) decide(m *Main, again string, submit func(*client.Client, ...client.SubmitOption) (client.Result, error)) error {
+func (f *decideFlags) decide(m *Main, again string, submit func(*client.Client, ...client.SubmitOption) (client.Result, error)) error {
 	api, err := f.client()
 	if err != nil {
 		return err
@@ -217,8 +223,18 @@ func (f apiFlags) printResult(m *Main, r *client.Result) error {
 		add("sequence", strconv.FormatInt(r.Sequence, 10))
 	}
 	rows = append(rows, queueRows(r)...)
+	if r.Attempt > 0 {
+		add("attempt", strconv.Itoa(r.Attempt))
+	}
 	add("description", r.Description)
 	add("metadata", string(r.Metadata))
+	for _, d := range r.Decisions {
+		outcome := string(d.Status)
+		if d.Code != "" {
+			outcome += ": " + string(d.Code)
+		}
+		add(fmt.Sprintf("attempt %d", d.Attempt), fmt.Sprintf("%s at %s by %s", outcome, formatTime(d.CommittedAt), d.Instance))
+	}
 	return printOne(m, f, r, rows)
 }
 

@@ -124,7 +124,7 @@ func Run(ctx context.Context, store Dumper, progress func(done int64)) (Report, 
 			l.stored(a)
 			return nil
 		})
-	if err == nil && len(l.originals)+len(l.verdicts) > 0 {
+	if err == nil && len(l.originals)+len(l.verdicts)+len(l.retried) > 0 {
 		err = l.lookUp(ctx, store)
 	}
 	if err != nil {
@@ -146,7 +146,9 @@ func (l *ledger) lookUp(ctx context.Context, store Dumper) error {
 			if d.Sequence > l.sequence {
 				return errEnd
 			}
-			l.original(d)
+			if !l.superseded(d) {
+				l.original(d)
+			}
 			l.settled(d)
 			return nil
 		},
@@ -195,6 +197,11 @@ func (l *ledger) absent() {
 	for _, id := range slices.Sorted(maps.Keys(l.originals)) {
 		if !l.originals[id].found {
 			l.fault(Fault{Transaction: id, What: "original", Expected: "one in the log: it was reversed", Found: "none"})
+		}
+	}
+	for _, id := range slices.Sorted(maps.Keys(l.retried)) {
+		if !l.retried[id].found {
+			l.fault(Fault{Transaction: id, What: "attempt 1", Expected: "one in the log: there is a later one", Found: "none"})
 		}
 	}
 	for _, id := range slices.Sorted(maps.Keys(l.verdicts)) {

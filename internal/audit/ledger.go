@@ -20,6 +20,7 @@ type ledger struct {
 	groups    map[string]*group    // those that have members to come
 	originals map[string]*original // what reversals say of what they reverse
 	verdicts  map[string]*verdict  // what refused settlements say of their holds
+	retried   map[string]*retried  // IDs with more than one attempt
 	report    Report
 }
 
@@ -27,6 +28,7 @@ func newLedger() *ledger {
 	return &ledger{
 		accounts: map[string]*account{}, sums: map[rbcs.Currency]*sum{}, holds: map[string]*hold{},
 		groups: map[string]*group{}, originals: map[string]*original{}, verdicts: map[string]*verdict{},
+		retried: map[string]*retried{},
 	}
 }
 
@@ -88,9 +90,7 @@ func (l *ledger) decision(d *rbcs.Result) {
 		l.fault(Fault{Transaction: id, What: "sequence", Expected: "more than " + strconv.FormatInt(l.sequence, 10), Found: strconv.FormatInt(d.Sequence, 10)})
 	}
 	l.sequence = max(l.sequence, d.Sequence)
-	if d.Attempt < 1 {
-		l.fault(Fault{Transaction: id, What: "attempt", Expected: "at least 1", Found: strconv.Itoa(d.Attempt)})
-	}
+	l.attempt(d)
 	if d.CommittedAt.IsZero() {
 		l.fault(Fault{Transaction: id, What: "committed_at", Expected: "a time", Found: "none"})
 	}

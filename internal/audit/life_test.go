@@ -113,14 +113,19 @@ func lively() *books {
 	d.write("r5", release, "a", "b", 2000, 0, 0, of("h5"), refused(rbcs.HoldNotOpen))
 	d.write("r9", release, "", "", 0, 0, 0, of("nothing"), refused(rbcs.HoldNotFound))
 	d.write("v9", reversal, "b", "a", 0, 0, 0, of("fund9"), refused(rbcs.AccountNotFound), settledBy("a"))
-	for number, sums := range map[string][2]int64{"bank": {0, 1070}, "a": {1250, 260}, "b": {330, 250}} {
+	d.close(map[string][2]int64{"bank": {0, 1070}, "a": {1250, 260}, "b": {330, 250}})
+	return &d.books
+}
+
+// close writes the accounts, which received and sent so much.
+func (d *diary) close(totals map[string][2]int64) {
+	for number, sums := range totals {
 		s := d.states[number]
 		d.accounts = append(d.accounts, rbcs.Account{
 			Number: number, Currency: usd, Status: rbcs.Open, Balance: s.Balance, Held: s.Held, Version: s.Version,
 			Received: rbcs.AmountOf(sums[0]), Sent: rbcs.AmountOf(sums[1]), CreatedAt: start, UpdatedAt: start.Add(time.Hour),
 		})
 	}
-	return &d.books
 }
 
 // get returns the decision with the given ID.

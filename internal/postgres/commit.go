@@ -179,8 +179,7 @@ func (w *writes) add(l *loaded, d *decision) {
 func (l *loaded) complete(decisions []posting.Decision) {
 	for i := range decisions {
 		if d := &decisions[i]; d.Replayed {
-			original := l.Recorded[d.Transaction.ID]
-			d.Sequence, d.Instance = original.Sequence, original.Instance
+			d.Sequence, d.Instance = d.Of.Sequence, d.Of.Instance
 		}
 	}
 }

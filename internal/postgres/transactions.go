@@ -24,6 +24,13 @@ func (s *Store) Transaction(ctx context.Context, id string) (rbcs.Record, error)
 	return found[0], nil
 }
 
+const attemptsSQL = "select " + resultColumns + " from transactions t where t.id = $1 order by t.attempt"
+
+// Attempts implements [rbcs.Store].
+func (s *Store) Attempts(ctx context.Context, id string) ([]rbcs.Result, error) {
+	return s.results(ctx, readSettings, attemptsSQL, id)
+}
+
 // results runs a query of resultColumns.
 func (s *Store) results(ctx context.Context, settings, sql string, args ...any) ([]rbcs.Result, error) {
 	var found []rbcs.Result

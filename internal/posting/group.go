@@ -12,7 +12,7 @@ func (b *Batch) decideGroup(members []*rbcs.Transaction, decisions []Decision) {
 	for i, t := range members {
 		if recorded, ok := b.Recorded[t.ID]; ok {
 			taken++
-			decisions[i].Result = replay(t, recorded)
+			decisions[i].replay(t, recorded)
 		} else if err := b.queued(t); err != nil {
 			taken++
 			decisions[i].Result = rbcs.Result{Transaction: *t, Err: err}

@@ -57,6 +57,8 @@ type Reference struct {
 type Decision struct {
 	rbcs.Result
 	SourceAccount, DestinationAccount *Account // nil where the account does not exist
+
+	Of *rbcs.Result // of a replay: what it repeats, perhaps of this batch, and numbered only later
 }
 
 // New reports whether the decision is one to record: neither a replay nor a failure.
@@ -88,8 +90,12 @@ func (b *Batch) Decide() []Decision {
 
 // decideOne decides a transaction that belongs to no group.
 func (b *Batch) decideOne(t *rbcs.Transaction, d *Decision) {
+	if t.Retry > 0 {
+		b.retry(t, d)
+		return
+	}
 	if recorded, ok := b.Recorded[t.ID]; ok {
-		d.Result = replay(t, recorded)
+		d.replay(t, recorded)
 		return
 	}
 	if err := b.queued(t); err != nil {
@@ -112,17 +118,17 @@ func (b *Batch) queued(t *rbcs.Transaction) *rbcs.Error {
 }
 
 // replay answers a transaction whose ID is recorded.
-func replay(t *rbcs.Transaction, recorded *rbcs.Result) rbcs.Result {
+func (d *Decision) replay(t *rbcs.Transaction, recorded *rbcs.Result) {
 	if fields := t.Conflicts(recorded); fields != nil {
-		return rbcs.Result{Transaction: *t, Err: &rbcs.Error{
+		d.Result = rbcs.Result{Transaction: *t, Err: &rbcs.Error{
 			Code:    rbcs.IDConflict,
 			Message: "the ID " + t.ID + " is recorded with other content",
 			Fields:  fields,
 		}}
+		return
 	}
-	result := *recorded
-	result.Replayed = true
-	return result
+	d.Result, d.Of = *recorded, recorded
+	d.Replayed = true
 }
 
 // decide decides a transaction whose ID is new.
@@ -154,7 +160,7 @@ func (b *Batch) decide(t *rbcs.Transaction, d *Decision) {
 // begin writes what every decision has.
 func (b *Batch) begin(t *rbcs.Transaction, d *Decision) {
 	d.Transaction = *t
-	d.Transaction.Turn = rbcs.Direct // it tells nobody anything later
+	d.Transaction.Turn, d.Transaction.Retry = rbcs.Direct, 0 // they tell nobody anything later
 	d.Attempt = 1
 	d.CommittedAt = b.Now
 }

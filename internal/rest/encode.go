@@ -79,6 +79,9 @@ func appendOpenRecord(dst []byte, r *rbcs.Result, status rbcs.Status) []byte {
 		dst = strconv.AppendInt(append(dst, `,"sequence":`...), r.Sequence, 10)
 	}
 	dst = append(appendTime(append(dst, `,"committed_at":"`...), r.CommittedAt), '"')
+	if r.Attempt > 1 {
+		dst = strconv.AppendInt(append(dst, `,"attempt":`...), int64(r.Attempt), 10)
+	}
 	dst = appendStates(dst, r)
 	if t.Description != "" {
 		dst = appendString(append(dst, `,"description":`...), t.Description)

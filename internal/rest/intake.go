@@ -256,11 +256,14 @@ func (s *server) view(ctx context.Context, id string) (transactionView, error) {
 	if rbcs.CodeOf(err) == rbcs.NotFound {
 		return s.findQueued(ctx, id, err)
 	}
-	if err != nil || s.Intake == nil {
-		return transactionView{record: &record}, err
+	view := transactionView{record: &record}
+	if err == nil && record.Attempt > 1 {
+		view.decisions, err = s.Store.Attempts(ctx, id)
 	}
-	history, err := s.Store.IntakeHistory(ctx, id)
-	return transactionView{record: &record, history: history}, err
+	if err == nil && s.Intake != nil {
+		view.history, err = s.Store.IntakeHistory(ctx, id)
+	}
+	return view, err
 }
 
 // findQueued looks for a transaction that is not in the log: in the queue, and

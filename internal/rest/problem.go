@@ -87,7 +87,7 @@ func statusOf(code rbcs.Code) int {
 		return http.StatusBadRequest
 	case rbcs.NotFound:
 		return http.StatusNotFound
-	case rbcs.IDConflict, rbcs.AccountConflict, rbcs.VersionNotReached:
+	case rbcs.IDConflict, rbcs.AccountConflict, rbcs.NotRejected, rbcs.VersionNotReached:
 		return http.StatusConflict
 	case rbcs.Overloaded:
 		return http.StatusTooManyRequests

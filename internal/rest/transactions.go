@@ -23,8 +23,10 @@ func (s *server) registerTransactions(api huma.API) {
 	describePost(api, postBatchOperation())
 	s.mux.HandleFunc("POST /v1/transactions/batch", s.postBatch)
 	s.registerSettlements(api)
+	describePost(api, retryOperation())
+	s.mux.HandleFunc("POST /v1/transactions/{id}/retry", s.postRetry)
 	huma.Register(api, readOperation("get-transaction", "/v1/transactions/{id}", "Get a transaction",
-		"The recorded decision, and what it is now: a hold may be captured, released or expired, a transfer or capture "+
+		"The latest decision, and what it is now: a hold may be captured, released or expired, a transfer or capture "+
 			"reversed. A rejected transaction is a 200 here, and so is one that is queued and not decided yet."), s.getTransaction)
 	huma.Register(api, readOperation("list-transactions", "/v1/transactions", "List transactions",
 		"The latest first. All parameters narrow the list."), s.listTransactions)

@@ -3,6 +3,7 @@ package rest
 import (
 	"encoding/json"
 	"reflect"
+	"strconv"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -112,9 +113,10 @@ type Transaction struct {
 	Shortfall
 	Decided
 	QueueState
-	SettledBy string `json:"settled_by,omitempty" doc:"Of a hold: the ID of what captured or released it. Of hold_not_open: the ID of what had settled the hold."`
-	Reversed  string `json:"reversed,omitempty" doc:"How much of it was reversed until now."`
-	DryRun    bool   `json:"dry_run,omitempty" doc:"It was asked for with dry_run=true: nothing was recorded."`
+	SettledBy string    `json:"settled_by,omitempty" doc:"Of a hold: the ID of what captured or released it. Of hold_not_open: the ID of what had settled the hold."`
+	Decisions []Attempt `json:"decisions,omitempty" doc:"In a GET of one that was retried: all decisions about the ID, the first one first. The last one is that of the transaction."`
+	Reversed  string    `json:"reversed,omitempty" doc:"How much of it was reversed until now."`
+	DryRun    bool      `json:"dry_run,omitempty" doc:"It was asked for with dry_run=true: nothing was recorded."`
 }
 
 // Decided is what the single transactions and those of a batch have in common.
@@ -131,6 +133,7 @@ type Decided struct {
 	RetryUntil         string   `json:"retry_until,omitempty" format:"date-time" doc:"Until then a rejection that may pass was not to be recorded."`
 	Sequence           int64    `json:"sequence,omitempty" doc:"Its place in the log of decisions; a dry run has none."`
 	CommittedAt        string   `json:"committed_at,omitempty" format:"date-time"`
+	Attempt            int      `json:"attempt,omitempty" minimum:"2" doc:"Of a decision that an explicit retry made: which one of this ID it is."`
 	SourceBalance      string   `json:"source_balance,omitempty" doc:"After it."`
 	DestinationBalance string   `json:"destination_balance,omitempty" doc:"After it."`
 	SourceVersion      int64    `json:"source_version,omitempty"`
@@ -164,6 +167,8 @@ type transactionView struct {
 	record  *rbcs.Record
 	entry   *rbcs.IntakeEntry // instead, of what is not decided
 	history []rbcs.IntakeEvent
+
+	decisions []rbcs.Result // all about the ID, where it was retried
 }
 
 // MarshalJSON writes the record.
@@ -172,15 +177,46 @@ func (v transactionView) MarshalJSON() ([]byte, error) {
 		return appendEntryOfQueue(nil, v.entry, v.history), nil
 	}
 	dst := appendCurrent(nil, v.record)
-	if len(v.history) == 0 {
-		return dst, nil
+	dst = dst[:len(dst)-1] // what follows stands before the closing brace
+	if len(v.history) > 0 {
+		dst = appendAttempts(dst, v.history)
 	}
-	return append(appendAttempts(dst[:len(dst)-1], v.history), '}'), nil // before the closing brace
+	if len(v.decisions) > 0 {
+		dst = appendDecisions(dst, v.decisions)
+	}
+	return append(dst, '}'), nil
 }
 
 // Schema refers to the description.
 func (transactionView) Schema(r huma.Registry) *huma.Schema {
 	return r.Schema(reflect.TypeFor[Transaction](), true, "")
+}
+
+// Attempt is one of the decisions about an ID.
+type Attempt struct {
+	Attempt     int    `json:"attempt" minimum:"1" doc:"1 is the submission; each explicit retry is one more."`
+	Status      string `json:"status" enum:"posted,held,rejected"`
+	Code        string `json:"code,omitempty" doc:"Why it was rejected." example:"insufficient_funds"`
+	CommittedAt string `json:"committed_at" format:"date-time"`
+	Instance    string `json:"instance,omitempty" doc:"Which instance committed it."`
+}
+
+// appendDecisions writes all decisions about an ID.
+func appendDecisions(dst []byte, decisions []rbcs.Result) []byte {
+	for i := range decisions {
+		r, before := &decisions[i], `,{"attempt":`
+		if i == 0 {
+			before = `,"decisions":[{"attempt":`
+		}
+		dst = strconv.AppendInt(append(dst, before...), int64(r.Attempt), 10)
+		dst = append(append(append(dst, `,"status":"`...), r.Status...), '"')
+		if r.Code != "" {
+			dst = append(append(append(dst, `,"code":"`...), r.Code...), '"')
+		}
+		dst = append(appendTime(append(dst, `,"committed_at":"`...), r.CommittedAt), '"')
+		dst = append(appendString(append(dst, `,"instance":`...), r.Instance), '}')
+	}
+	return append(dst, ']')
 }
 
 // entryView is sent as appendEntry writes it and described as an [Entry].

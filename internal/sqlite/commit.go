@@ -117,8 +117,7 @@ func (c *commit) results(decisions []posting.Decision) []rbcs.Result {
 	for i := range decisions {
 		d := &decisions[i]
 		if d.Replayed { // of an ID that stands twice in the batch: numbered only now
-			first := c.batch.Recorded[d.Transaction.ID]
-			d.Sequence, d.Instance = first.Sequence, first.Instance
+			d.Sequence, d.Instance = d.Of.Sequence, d.Of.Instance
 		}
 		results[i] = d.Result
 	}

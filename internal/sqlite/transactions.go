@@ -58,6 +58,8 @@ const (
 		WHERE w.version <= ?5 AND ` + notReversed + " LIMIT ?6"
 
 	selectRecord = "SELECT " + recordColumns + recordTables + "WHERE t.sequence = ?"
+
+	selectAttempts = "SELECT " + resultColumns + " FROM transactions t WHERE t.id = ? ORDER BY t.attempt"
 )
 
 // eraBits is how many bits of a sequence tell the place in its era; the
@@ -81,6 +83,22 @@ func (s *Store) Transaction(ctx context.Context, id string) (rbcs.Record, error)
 		return err
 	})
 	return found, err
+}
+
+// Attempts implements [rbcs.Store].
+func (s *Store) Attempts(ctx context.Context, id string) (list []rbcs.Result, err error) {
+	err = s.withRead(ctx, func(c *conn) error {
+		q, err := c.stmt(selectAttempts)
+		if err != nil {
+			return err
+		}
+		for q.bind(id); q.next(); {
+			list = append(list, rbcs.Result{})
+			scanResult(q, &list[len(list)-1])
+		}
+		return q.done()
+	})
+	return list, err
 }
 
 // Transactions implements [rbcs.Store].

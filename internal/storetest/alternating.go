@@ -54,6 +54,10 @@ func (s *alternating) Transaction(ctx context.Context, id string) (rbcs.Record, 
 	return s.next().Transaction(ctx, id)
 }
 
+func (s *alternating) Attempts(ctx context.Context, id string) ([]rbcs.Result, error) {
+	return s.next().Attempts(ctx, id)
+}
+
 func (s *alternating) Transactions(ctx context.Context, q rbcs.TransactionQuery) ([]rbcs.Record, error) {
 	return s.next().Transactions(ctx, q)
 }

@@ -13,7 +13,7 @@ import (
 // unit draws a new transaction or atomic group, or a submitted one as it was or changed.
 func (m *machine) unit(t *rapid.T) []*rbcs.Transaction {
 	if len(m.submitted) > 0 {
-		switch choice(t, "kind", "new", "new", "new", "new", "new", "again", "changed") {
+		switch choice(t, "kind", "new", "new", "new", "new", "new", "again", "changed", "retry") {
 		case "again":
 			var again []*rbcs.Transaction
 			for _, s := range choice(t, "which", m.submitted...) {
@@ -21,6 +21,10 @@ func (m *machine) unit(t *rapid.T) []*rbcs.Transaction {
 				again[len(again)-1].Actor = "somebody else"
 			}
 			return again
+		case "retry":
+			again := retried(choice(t, "which", m.submitted...)[0], rapid.IntRange(2, 4).Draw(t, "attempt"))
+			again.Group = rbcs.Group{} // a member is not retried alone
+			return []*rbcs.Transaction{again}
 		case "changed":
 			return m.changedUnit(t, choice(t, "which", m.submitted...))
 		}

@@ -122,6 +122,7 @@ func testCancelled(e *env) {
 	_, accountsErr := e.store.Accounts(ended, rbcs.AccountQuery{Limit: 1})
 	_, balanceErr := e.store.BalanceAt(ended, a, time.Now())
 	_, transactionErr := e.store.Transaction(ended, t.ID)
+	_, attemptsErr := e.store.Attempts(ended, t.ID)
 	_, transactionsErr := e.store.Transactions(ended, rbcs.TransactionQuery{Limit: 1})
 	_, historyErr := e.store.History(ended, rbcs.HistoryQuery{Account: a, Limit: 1})
 	_, previewErr := e.store.Preview(ended, []*rbcs.Transaction{t})
@@ -138,7 +139,7 @@ func testCancelled(e *env) {
 	dumpErr := e.store.Dump(ended, func(*rbcs.Result) error { return nil }, func(*rbcs.Account) error { return nil })
 	for name, err := range map[string]error{
 		"Commit": commitErr, "CreateAccounts": createErr, "UpdateAccount": updateErr, "DeclareCurrencies": declareErr, "Account": accountErr,
-		"Accounts": accountsErr, "BalanceAt": balanceErr, "Transaction": transactionErr, "Transactions": transactionsErr, "History": historyErr, "Dump": dumpErr,
+		"Accounts": accountsErr, "BalanceAt": balanceErr, "Transaction": transactionErr, "Transactions": transactionsErr, "Attempts": attemptsErr, "History": historyErr, "Dump": dumpErr,
 		"Preview": previewErr, "Totals": totalsErr, "DueHolds": dueErr, "Log": logErr, "CreateWebhook": hookErr, "Webhook": oneHookErr, "Webhooks": hooksErr,
 		"UpdateWebhook": updateHookErr, "DeleteWebhook": deleteHookErr, "ClaimWebhooks": claimErr, "DeliveredWebhook": deliveredErr,
 	} {

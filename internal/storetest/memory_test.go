@@ -65,11 +65,10 @@ func (m *memory) Commit(ctx context.Context, batch []*rbcs.Transaction) ([]rbcs.
 			m.log = append(m.log, new(d.Result))
 			m.recorded[d.Transaction.ID] = m.log[len(m.log)-1]
 		}
-		results[i] = d.Result
 		if d.Replayed { // with its sequence, where it stands twice in the batch
-			results[i] = *m.recorded[d.Transaction.ID]
-			results[i].Replayed = true
+			d.Sequence, d.Instance = d.Of.Sequence, d.Of.Instance
 		}
+		results[i] = d.Result
 	}
 	return results, nil
 }
@@ -224,6 +223,9 @@ func (m *memory) BalanceAt(ctx context.Context, number string, at time.Time) (rb
 // record is a decision as it stands now.
 func (m *memory) record(r *rbcs.Result) rbcs.Record {
 	reference := m.references[r.Transaction.ID]
+	if m.recorded[r.Transaction.ID] != r { // an earlier attempt
+		reference = posting.Reference{}
+	}
 	record := rbcs.Record{Result: *r, Current: r.Status, ClosedBy: reference.SettledBy, TakenBack: reference.Reversed}
 	if reference.SettledBy != "" {
 		record.Current = map[rbcs.Type]rbcs.Status{
@@ -245,6 +247,20 @@ func (m *memory) Transaction(ctx context.Context, id string) (rbcs.Record, error
 		return m.record(r), nil
 	}
 	return rbcs.Record{}, rbcs.Errorf(rbcs.NotFound, "there is no transaction %s", id)
+}
+
+func (m *memory) Attempts(ctx context.Context, id string) (list []rbcs.Result, err error) {
+	leave, err := m.enter(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
+	for _, r := range m.log {
+		if r.Transaction.ID == id {
+			list = append(list, *r)
+		}
+	}
+	return list, nil
 }
 
 func (m *memory) Transactions(ctx context.Context, q rbcs.TransactionQuery) (list []rbcs.Record, err error) {

@@ -21,9 +21,10 @@ import (
 type model struct {
 	accounts map[string]*modelAccount
 	decided  map[string]*modelDecision
-	sequence int64       // the last
-	preview  bool        // the answers are previews: they have no sequence
-	faults   differences // found while a decision was taken over
+	earlier  []*modelDecision // what explicit retries have taken the place of in decided
+	sequence int64            // the last
+	preview  bool             // the answers are previews: they have no sequence
+	faults   differences      // found while a decision was taken over
 }
 
 // modelAccount is an account. Its numbers are replaced, never changed in place,
@@ -35,7 +36,7 @@ type modelAccount struct {
 	changes              []rbcs.Result // the decisions that changed it, in their order
 }
 
-// modelDecision is the first answer to an ID, and what has become of it.
+// modelDecision is the latest decision about an ID, and what has become of it.
 type modelDecision struct {
 	rbcs.Result
 	closedBy *rbcs.Transaction // what settled the hold; nil while it is open
@@ -177,6 +178,7 @@ func (m *model) clone() *model {
 	for id, d := range m.decided {
 		c.decided[id] = new(*d)
 	}
+	c.earlier = slices.Clip(m.earlier)
 	return c
 }
 

@@ -50,6 +50,7 @@ func runAll(t *testing.T, open func(t *testing.T) rbcs.Store) {
 		{"Listing", listingTests},
 		{"Commit", commitTests},
 		{"Replay", replayTests},
+		{"Retries", retryTests},
 		{"Holds", holdTests},
 		{"Reversals", reversalTests},
 		{"Groups", groupTests},

@@ -58,6 +58,9 @@ func (m *model) records() (list []rbcs.Record) {
 	for _, d := range m.decided {
 		list = append(list, *d.want())
 	}
+	for _, d := range m.earlier {
+		list = append(list, *d.want())
+	}
 	slices.SortFunc(list, func(a, b rbcs.Record) int { return cmp.Compare(b.Sequence, a.Sequence) })
 	return list
 }

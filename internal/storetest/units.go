@@ -9,6 +9,9 @@ import (
 // unit returns the answers that a transaction or a whole atomic group must get,
 // and takes them over.
 func (m *model) unit(txs []*rbcs.Transaction, got []rbcs.Result) []rbcs.Result {
+	if t := txs[0]; t.Retry > 0 && t.Group.ID == "" {
+		return []rbcs.Result{m.retry(t, &got[0])}
+	}
 	want, known := make([]rbcs.Result, len(txs)), 0
 	for i, t := range txs {
 		if first := m.decided[t.ID]; first != nil {
@@ -46,6 +49,28 @@ func again(t *rbcs.Transaction, first *rbcs.Result) rbcs.Result {
 	r := *first
 	r.Replayed = true
 	return r
+}
+
+// retry is the answer to an explicit retry.
+func (m *model) retry(t *rbcs.Transaction, got *rbcs.Result) rbcs.Result {
+	latest := m.decided[t.ID]
+	if latest == nil {
+		return *failure(t, rbcs.NotFound)
+	}
+	replay := again(t, &latest.Result)
+	if replay.Err != nil || latest.Attempt >= t.Retry {
+		return replay
+	}
+	if latest.Status != rbcs.Rejected {
+		return *failure(t, rbcs.NotRejected)
+	}
+	want := *m.decide(t, got)
+	if want.Err == nil {
+		want.Attempt = latest.Attempt + 1
+		m.record(&want)
+		m.earlier = append(m.earlier, latest)
+	}
+	return want
 }
 
 // keepFor returns a function that takes back what a group does. (To keep the
