@@ -15,8 +15,14 @@ import (
 	"time"
 )
 
-// jump is by how many seconds a clock jumps.
-const jump = 3600
+// By how many seconds clocks jump. The database's jumps by less than what the
+// cache's switch allows for: who sets it ahead by more than a declaration lasts
+// (four minutes) ends that, and for a second, until each instance has looked
+// again, an older balance may be served.
+const (
+	jump         = 3600 // an instance's
+	databaseJump = 60
+)
 
 // clockSource is put into package time of the jumping program: what the clock
 // says there is moved by what stands in a file that is mapped into memory. A
@@ -137,14 +143,14 @@ var (
 	moveClockSQL = "update faked.jump set seconds = %d"
 )
 
-// databaseClockJumps makes the database's clock jump by an hour, ahead and back.
+// databaseClockJumps makes the database's clock jump by a minute, ahead and back.
 func (c *cluster) databaseClockJumps() (list []fault) {
-	for _, by := range []int{jump, -jump} {
+	for _, by := range []int{databaseJump, -databaseJump} {
 		move := func(ctx context.Context, by int) error {
 			return c.execute(ctx, c.direct(), fmt.Sprintf(moveClockSQL, by))
 		}
 		list = append(list, fault{
-			name: "clock of the database: jumps by an hour", touches: "servers", hold: 300 * time.Millisecond,
+			name: "clock of the database: jumps by a minute", touches: "servers", hold: 300 * time.Millisecond,
 			begin: func(ctx context.Context) (func(ctx context.Context) error, error) {
 				return func(ctx context.Context) error { return move(ctx, 0) }, move(ctx, by)
 			},

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"math/rand/v2"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -52,7 +53,7 @@ func (u *suite) left() int {
 // fresh runs a scenario, in the long form on a database of its own.
 func (u *suite) fresh(t *testing.T, c *cluster, name string, do func(t *testing.T, name string)) {
 	t.Helper()
-	if !strings.Contains(name, *only) {
+	if !regexp.MustCompile(*only).MatchString(name) {
 		return
 	}
 	t.Run(name, func(t *testing.T) {
@@ -146,11 +147,14 @@ func (u *suite) clocks(t *testing.T, c *cluster) {
 		}
 		u.do(t, scenario{name: name, system: &c.system, faults: c.clocksJump(clocks), count: u.size(2, 14), least: u.size(0, 25_000)})
 	})
-	u.fresh(t, c, "clock of the database: jumps by an hour", func(t *testing.T, name string) {
+	u.fresh(t, c, "clock of the database: jumps by a minute", func(t *testing.T, name string) {
 		if err := c.fakeDatabaseClock(t.Context(), true); err != nil {
 			t.Fatal(err)
 		}
 		u.do(t, scenario{name: name, system: &c.system, faults: c.databaseClockJumps(), count: u.size(2, 14), least: u.size(0, 25_000)})
+		if err := c.fakeDatabaseClock(t.Context(), false); err != nil { // an instance that starts would migrate into its schema
+			t.Fatal(err)
+		}
 	})
 }
 
@@ -158,6 +162,7 @@ func newSuite(t *testing.T) *suite {
 	n := seed()
 	t.Logf("-resilience.seed=%d", n)
 	return &suite{
+		t:      t,
 		random: rand.New(rand.NewPCG(n, 0)),
 		began:  time.Now(),
 		run:    &report.Run{Title: "Resilience", Date: time.Now(), Seed: n, Bin: 500 * time.Millisecond},

@@ -20,6 +20,7 @@ const recoveryTimeout = 60 * time.Second
 
 // suite is a run of all scenarios.
 type suite struct {
+	t      *testing.T
 	random *rand.Rand
 	run    *report.Run
 	began  time.Time
@@ -127,6 +128,7 @@ func (u *suite) step(ctx context.Context, sc *scenario, l *load, s *report.Scena
 		}
 	}
 	start, from, err := u.inject(ctx, chosen, sc.together > 0)
+	u.t.Logf("%s: %s in %s", start.Sub(u.began).Round(time.Millisecond), names(chosen), time.Since(start).Round(time.Millisecond))
 	s.Faults += len(chosen)
 	if err == nil {
 		err = l.await(from)
