@@ -65,7 +65,7 @@ func TestFailover(t *testing.T) {
 	createAccounts(t, s, 2)
 	commitOne(t, s, "before")
 	warm(t, s, 4)
-	if err := primary.Crash(); err != nil {
+	if err := errors.Join(standby.Follow(t.Context(), primary), primary.Crash()); err != nil {
 		t.Fatal(err)
 	}
 	_, err := s.Commit(t.Context(), []*rbcs.Transaction{transfer("between")})

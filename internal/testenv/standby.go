@@ -96,6 +96,18 @@ func (s *Server) poll(ctx context.Context, question string) error {
 	})
 }
 
+// Follow returns once this standby has replayed all that its primary has written so far.
+func (s *Server) Follow(ctx context.Context, primary *Server) error {
+	var end string
+	err := withConn(ctx, primary.URL, func(conn *pgx.Conn) error {
+		return conn.QueryRow(ctx, "select pg_current_wal_flush_lsn()::text").Scan(&end)
+	})
+	if err != nil {
+		return fmt.Errorf("testenv: follow: %w", err)
+	}
+	return s.poll(ctx, "select pg_last_wal_replay_lsn() >= '"+end+"'")
+}
+
 // Standby starts a standby of the test's own that follows this PostgreSQL
 // server. Settings are written "name=value" and are added to the primary's.
 func (s *Server) Standby(t testing.TB, settings ...string) *Server {

@@ -13,6 +13,13 @@ func TestStandbyFollowsAndIsPromoted(t *testing.T) {
 	if got := query(t, standby.URL, "select current_setting('work_mem') || count(*) from before, after"); got != "8MB1" {
 		t.Errorf("the standby answers %s", got)
 	}
+	execute(t, primary.URL, "set synchronous_commit = local; create table later as select 1")
+	if err := standby.Follow(t.Context(), primary); err != nil {
+		t.Fatal(err)
+	}
+	if got := query(t, standby.URL, "select count(*)::text from later"); got != "1" {
+		t.Errorf("the standby does not follow: %s", got)
+	}
 	if got := query(t, standby.URL, "select pg_is_in_recovery()::text"); got != "true" {
 		t.Errorf("in recovery: %s", got)
 	}
