@@ -82,7 +82,7 @@ type IntakeEntry struct {
 	Position    int64     // its place among all that were accepted
 	AcceptedAt  time.Time // on the database's clock, as all times here
 	DueAt       time.Time // of the next attempt: ExecuteAt or AcceptedAt at first
-	Attempts    int       // that failed
+	Attempts    int       // that failed in a row, all by the infrastructure or all for a reason that may pass
 	Code        Code      // of the last attempt that failed
 	Detail      string    // the same for a person
 }
@@ -170,6 +170,7 @@ type IntakeOutcome struct {
 	After  time.Duration
 	Code   Code
 	Detail string
+	Anew   bool // attempts are counted from this one: those before it failed for another kind of reason
 }
 
 // IntakeQuery selects entries of one state, by DueAt and Position.

@@ -259,6 +259,31 @@ func TestRetryUntil(t *testing.T) {
 	})
 }
 
+// TestOutageAfterRefusals: refusals are no failures. An outage after many of them
+// is not the last straw.
+func TestOutageAfterRefusals(t *testing.T) {
+	cfg := intake.Config{MaxAttempts: 4, Backoff: time.Second, MaxBackoff: time.Second}
+	bubble(t, cfg, func(t *testing.T, store rbcs.Store, f *faulty, q *intake.Queue) {
+		q.Start()
+		patient := transfer("patient", "a", "bank")
+		patient.RetryUntil = time.Now().Add(time.Hour).UTC().Truncate(time.Microsecond)
+		enqueue(t, q, patient)
+		time.Sleep(time.Minute)
+		if e := entry(t, store, "patient"); e.Attempts <= cfg.MaxAttempts {
+			t.Fatalf("it was refused %d times only", e.Attempts)
+		}
+		f.set(failing(rbcs.Unavailable))
+		time.Sleep(2 * time.Second)
+		if e := entry(t, store, "patient"); e.State != rbcs.IntakeRetrying || e.Code != rbcs.Unavailable || e.Attempts >= cfg.MaxAttempts {
+			t.Errorf("in an outage: %+v", e)
+		}
+		time.Sleep(time.Minute)
+		if e := entry(t, store, "patient"); e.State != rbcs.IntakeDead || e.Attempts != cfg.MaxAttempts {
+			t.Errorf("after a long one: %+v", e)
+		}
+	})
+}
+
 // TestConflictsDie: what cannot be decided as it is waits for an operator.
 func TestConflictsDie(t *testing.T) {
 	bubble(t, intake.Config{}, func(t *testing.T, store rbcs.Store, f *faulty, q *intake.Queue) {

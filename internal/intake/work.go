@@ -155,13 +155,18 @@ func (w *worker) outcome(e *rbcs.IntakeEntry, r *rbcs.Result, now time.Time) (rb
 		return o, Posted
 	}
 	o.Code, o.Detail = r.Err.Code, describe(r.Err)
-	o.After = w.cfg.backoff(e.Attempts + 1)
+	// Who was refused for hours has not failed for hours: an outage must not end it at once.
+	n := e.Attempts + 1
+	if o.Anew = e.Code != "" && e.Code.MayPass() != o.Code.MayPass(); o.Anew {
+		n = 1
+	}
+	o.After = w.cfg.backoff(n)
 	switch {
 	case r.Err.Code.MayPass():
 		o.Kind = rbcs.IntakeRefused
 		o.After = min(o.After, e.Transaction.RetryUntil.Sub(now)) // the last attempt is at that time
 		return o, Refused
-	case !r.Err.Retryable(), e.Attempts+1 >= w.cfg.MaxAttempts:
+	case !r.Err.Retryable(), n >= w.cfg.MaxAttempts:
 		o.Kind = rbcs.IntakeDied
 		return o, Dead
 	}

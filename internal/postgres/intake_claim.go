@@ -32,18 +32,18 @@ from (select unnest($1::text[]) as source) as c cross join lateral (
 // while that is empty it would be read whole.
 const failedSQL = `
 with changed as (
-	update intake e set attempts = e.attempts + 1, state = case u.kind when 'died' then 'dead' else 'retrying' end, code = u.code, detail = u.detail,
+	update intake e set attempts = e.attempts * u.kept + 1, state = case u.kind when 'died' then 'dead' else 'retrying' end, code = u.code, detail = u.detail,
 		due_at = case u.kind when 'refused' then statement_timestamp() + u.wait else e.due_at end
 	from (
 		select unnest($2::text[]) as id, unnest($3::text[]) as kind, unnest($4::text[]) as code, unnest($5::text[]) as detail,
-			unnest($6::bigint[]) * interval '1 microsecond' as wait
+			unnest($6::bigint[]) * interval '1 microsecond' as wait, unnest($7::smallint[]) as kept
 	) as u
 	where e.id = u.id and e.state not in ('dead', 'discarded')
 		and (select s.claim from intake_sources s where s.source = e.source) = $1
 	returning e.id, u.kind, u.code, u.detail, case when u.kind <> 'died' then statement_timestamp() + u.wait end as next_at
 )
 insert into intake_events (at, next_at, id, kind, code, detail, instance)
-select statement_timestamp(), next_at, id, kind, code, detail, $7 from changed`
+select statement_timestamp(), next_at, id, kind, code, detail, $8 from changed`
 
 const firstDueSQL = "(select i.due_at from intake i where i.source = s.source and i.state in " + liveStates + " order by i.due_at, i.position limit 1)"
 
@@ -142,13 +142,19 @@ func (s *Store) SettleIntake(ctx context.Context, claimant string, sources []str
 func failedColumns(failed []*rbcs.IntakeOutcome) []any {
 	n := len(failed)
 	text := func() *column { return newColumn(pgtype.TextOID, n, 16) }
-	id, kind, code, detail, wait := text(), text(), text(), text(), newColumn(pgtype.Int8OID, n, 8)
+	id, kind, code, detail := text(), text(), text(), text()
+	wait, kept := newColumn(pgtype.Int8OID, n, 8), newColumn(pgtype.Int2OID, n, 2)
 	for _, o := range failed {
 		id.text(o.ID)
 		kind.text(string(o.Kind))
 		code.textOrNull(string(o.Code))
 		detail.textOrNull(o.Detail)
 		wait.bigint(o.After.Microseconds())
+		if o.Anew {
+			kept.smallint(0)
+		} else {
+			kept.smallint(1)
+		}
 	}
-	return []any{id, kind, code, detail, wait}
+	return []any{id, kind, code, detail, wait, kept}
 }

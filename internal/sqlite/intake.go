@@ -39,7 +39,7 @@ const (
 	selectFirstDue = `SELECT due_at FROM intake INDEXED BY intake_source
 		WHERE source = ?1 AND state IN ('queued', 'retrying') ORDER BY due_at, position LIMIT 1`
 	deleteSource = "DELETE FROM intake_sources WHERE source = ?"
-	failIntake   = `UPDATE intake SET attempts = attempts + 1, state = ?2, code = ?3, detail = ?4, due_at = coalesce(?5, due_at)
+	failIntake   = `UPDATE intake SET attempts = attempts * ?6 + 1, state = ?2, code = ?3, detail = ?4, due_at = coalesce(?5, due_at)
 		WHERE id = ?1 AND state IN ('queued', 'retrying') RETURNING id`
 	insertIntakeEvent = "INSERT INTO intake_events (id, at, kind, code, detail, actor, instance, next_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 )
@@ -289,7 +289,11 @@ func (w *writer) fail(o *rbcs.IntakeOutcome, now time.Time) error {
 	case rbcs.IntakeRefused:
 		due = next
 	}
-	found, err := w.wrote(failIntake, o.ID, string(state), textValue(string(o.Code)), textValue(o.Detail), due)
+	kept := 1
+	if o.Anew {
+		kept = 0
+	}
+	found, err := w.wrote(failIntake, o.ID, string(state), textValue(string(o.Code)), textValue(o.Detail), due, kept)
 	if err != nil || !found {
 		return err
 	}

@@ -174,6 +174,15 @@ func testIntakeRefused(e *env) {
 	if again.Now.Before(waiting.DueAt) {
 		e.t.Errorf("claimed at %v, before %v", again.Now, waiting.DueAt)
 	}
+	e.settleIntake(claimant, again, e.outcome(&again.Entries[0], rbcs.IntakeRefused, time.Microsecond))
+	claimant, again = e.eventuallyClaim("1")
+	other := e.outcome(&again.Entries[0], rbcs.IntakeFailed, time.Microsecond)
+	other.Anew = true
+	e.settleIntake(claimant, again, other)
+	claimant, again = e.eventuallyClaim("1")
+	if n := again.Entries[0].Attempts; n != 1 {
+		e.t.Errorf("%d attempts are counted anew, want 1", n)
+	}
 	e.settleIntake(claimant, again, e.outcome(&again.Entries[0], "", 0))
 }
 

@@ -124,6 +124,9 @@ func (m *memory) SettleIntake(ctx context.Context, claimant string, sources []st
 			continue
 		}
 		event := rbcs.IntakeEvent{At: at, Kind: o.Kind, Instance: "memory", Code: o.Code, Detail: o.Detail, NextAt: at.Add(o.After)}
+		if o.Anew {
+			e.Attempts = 0
+		}
 		e.Attempts++
 		e.State, e.Code, e.Detail = rbcs.IntakeRetrying, o.Code, o.Detail
 		switch o.Kind {
