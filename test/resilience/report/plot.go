@@ -28,14 +28,14 @@ const excerpt = 90 * time.Second
 // which every injection is a band: first the whole run, then an excerpt of the
 // scenario in which faults come together.
 func (r *Run) SVG() string {
-	lanes := r.lanes()
 	panels := []panel{{title: "The whole run", from: 0, to: r.Took, bin: max(r.Bin, (r.Took / 400).Truncate(r.Bin))}}
-	if start, ok := r.together(); ok && r.Took > 2*excerpt {
-		panels = append(panels, panel{title: "An excerpt, in which faults come together", from: start, to: start + excerpt, bin: r.Bin})
+	if start, end := r.together(); end > start && r.Took > 2*excerpt {
+		panels = append(panels, panel{title: "An excerpt, in which faults come together", from: start, to: end, bin: r.Bin})
 	}
 	height := headHeight
-	for range panels {
-		height += r.panelHeight(lanes)
+	for i := range panels {
+		panels[i].lanes = r.lanes(&panels[i])
+		height += panels[i].height()
 	}
 	var b strings.Builder
 	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" width="%d" height="%d" font-family="system-ui, sans-serif" font-size="11" fill="#222">
@@ -44,8 +44,8 @@ func (r *Run) SVG() string {
 `, plotWidth, height, plotWidth, height)
 	top := headHeight
 	for i := range panels {
-		r.draw(&b, &panels[i], lanes, top)
-		top += r.panelHeight(lanes)
+		r.draw(&b, &panels[i], top)
+		top += panels[i].height()
 	}
 	b.WriteString("</svg>\n")
 	return b.String()
@@ -56,16 +56,15 @@ type panel struct {
 	title    string
 	from, to time.Duration
 	bin      time.Duration
+	lanes    []string // the names of the faults
 }
 
-func (r *Run) panelHeight(lanes []string) int {
-	return 22 + curveHeight + gap + len(lanes)*laneHeight + axisHeight
-}
+func (p *panel) height() int { return 22 + curveHeight + gap + len(p.lanes)*laneHeight + axisHeight }
 
-// lanes returns the names of the faults in the order in which they first came.
-func (r *Run) lanes() (names []string) {
+// lanes returns the names of the faults in a panel, in the order in which they first came in the run.
+func (r *Run) lanes(p *panel) (names []string) {
 	for _, e := range r.Events {
-		if !slices.Contains(names, e.Name) {
+		if e.End >= p.from && e.Start <= p.to && !slices.Contains(names, e.Name) {
 			names = append(names, e.Name)
 		}
 	}
@@ -73,7 +72,7 @@ func (r *Run) lanes() (names []string) {
 }
 
 // together returns the middle of the scenario with the most kinds of faults.
-func (r *Run) together() (start time.Duration, ok bool) {
+func (r *Run) together() (start, end time.Duration) {
 	most := 1
 	for i := range r.Scenarios {
 		s := &r.Scenarios[i]
@@ -85,13 +84,14 @@ func (r *Run) together() (start time.Duration, ok bool) {
 		}
 		if len(kinds) > most {
 			most = len(kinds)
-			start, ok = max(s.Start, (s.Start+s.End-excerpt)/2), true
+			start = max(s.Start, (s.Start+s.End-excerpt)/2)
+			end = min(s.End, start+excerpt)
 		}
 	}
-	return start, ok
+	return start, end
 }
 
-func (r *Run) draw(b *strings.Builder, p *panel, lanes []string, top int) {
+func (r *Run) draw(b *strings.Builder, p *panel, top int) {
 	left, right := float64(marginLeft), float64(plotWidth-marginRight)
 	x := func(at time.Duration) float64 {
 		at = min(max(at, p.from), p.to)
@@ -115,8 +115,8 @@ func (r *Run) draw(b *strings.Builder, p *panel, lanes []string, top int) {
 		fmt.Fprintf(b, "H%.1fV%.1f", x(at), y(rate))
 	}
 	fmt.Fprintf(b, "H%.1fV%.1fZ\"/>\n", right, base)
-	r.drawLanes(b, p, lanes, base+gap, x)
-	r.drawTime(b, p, base+gap+float64(len(lanes)*laneHeight), curveTop, x)
+	r.drawLanes(b, p, base+gap, x)
+	r.drawTime(b, p, base+gap+float64(len(p.lanes)*laneHeight), curveTop, x)
 }
 
 // rates returns the transactions per second of each bin of a panel.
@@ -139,8 +139,8 @@ var colors = map[string]string{
 	"Redis": "#2a8f5b", "clients": "#b0267f", "clock": "#2878b5", "SQLite": "#555",
 }
 
-func (r *Run) drawLanes(b *strings.Builder, p *panel, lanes []string, base float64, x func(time.Duration) float64) {
-	for k, name := range lanes {
+func (r *Run) drawLanes(b *strings.Builder, p *panel, base float64, x func(time.Duration) float64) {
+	for k, name := range p.lanes {
 		top := base + float64(k*laneHeight)
 		kind, _, _ := strings.Cut(name, ":")
 		kind, _, _ = strings.Cut(kind, " ")
@@ -168,7 +168,7 @@ func (r *Run) drawTime(b *strings.Builder, p *panel, bottom, curveTop float64, x
 			fmt.Fprintf(b, `<line x1="%.1f" x2="%.1f" y1="%.1f" y2="%.1f" stroke="#999" stroke-dasharray="2 3"/>`+"\n", x(s), x(s), curveTop, bottom)
 		}
 	}
-	step := time.Second * time.Duration(nice((p.to-p.from).Seconds()/10))
+	step := time.Second * time.Duration(math.Ceil(nice((p.to-p.from).Seconds()/10)))
 	for at := p.from.Truncate(step); at <= p.to; at += step {
 		if at < p.from {
 			continue
@@ -180,10 +180,10 @@ func (r *Run) drawTime(b *strings.Builder, p *panel, bottom, curveTop float64, x
 		(marginLeft+plotWidth-marginRight)/2, bottom+32)
 }
 
-// nice returns the least of 1, 2, 5, 10, 20, … that is not below v.
+// nice returns the least round number that is not below v: 1, 1.5, 2, 3, 4, 5, 6, 8, 10, 15, …
 func nice(v float64) float64 {
 	power := math.Pow(10, math.Floor(math.Log10(v)))
-	for _, m := range []float64{1, 2, 5, 10} {
+	for _, m := range []float64{1, 1.5, 2, 3, 4, 5, 6, 8, 10} {
 		if m*power >= v {
 			return m * power
 		}
