@@ -61,7 +61,7 @@ func TestSVGIsDrawn(t *testing.T) {
 }
 
 func TestNice(t *testing.T) {
-	for v, want := range map[float64]float64{0.7: 1, 1: 1, 1.2: 2, 3: 3, 7: 8, 99: 100, 101: 150} {
+	for v, want := range map[float64]float64{0.7: 0.8, 1: 1, 1.2: 1.5, 3: 3, 7: 8, 99: 100, 101: 150} {
 		if got := nice(v); got != want {
 			t.Errorf("nice(%g) = %g, want %g", v, got, want)
 		}
