@@ -47,3 +47,17 @@ func TestFillSharesOnlyWhatItMostlyUses(t *testing.T) {
 		}
 	}
 }
+
+// TestReplaysAreNotRefreshed: a replay tells what a balance was when it was
+// decided, which may be long ago.
+func TestReplaysAreNotRefreshed(t *testing.T) {
+	result := func(version int64, replayed bool) rbcs.Result {
+		r := rbcs.Result{Replayed: replayed, Source: rbcs.State{Version: version}}
+		r.Transaction.Source = "a"
+		return r
+	}
+	got := latestBalances([]rbcs.Result{result(9, false), result(5, true)})
+	if len(got) != 1 || got[0].Version != 9 {
+		t.Errorf("got %+v, want version 9 of the account", got)
+	}
+}

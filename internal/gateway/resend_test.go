@@ -298,3 +298,26 @@ func metric(t *testing.T, u *under, name string) (sum float64) {
 	}
 	return sum
 }
+
+// TestTriesAreBounded in their number and their time, whatever is left to try.
+func TestTriesAreBounded(t *testing.T) {
+	var fakes []*fake
+	for range maxTries + 2 {
+		fakes = append(fakes, newFake(t, dies))
+	}
+	u := newGateway(t, Config{}, fakes...)
+	if got := u.do(http.MethodPost, transactions, "x"); got.code() != rbcs.OutcomeUnknown {
+		t.Errorf("got %+v", got)
+	}
+	var calls int64
+	for _, f := range fakes {
+		calls += f.calls.Load()
+	}
+	if calls != maxTries {
+		t.Errorf("it was sent %d times", calls)
+	}
+	one := &tries{tried: u.pool.takers()[:1]}
+	if g := (resender{u.Gateway}); !g.mayResend(&exchange{start: time.Now()}, one) || g.mayResend(&exchange{start: time.Now().Add(-tryUntil)}, one) {
+		t.Error("the time of the tries is not bounded")
+	}
+}
