@@ -29,8 +29,10 @@ func TestResilience(t *testing.T) {
 	u.clocks(t, c)
 	u.disks(t)
 	u.fresh(t, c, "several together, at random", func(t *testing.T, name string) {
+		total := u.run.Totals() // of the long form the rest is still to come
 		u.do(t, scenario{
-			name: name, system: &c.system, faults: c.all(u.random), together: 3, count: u.size(8, 200), least: u.left(),
+			name: name, system: &c.system, faults: c.all(u.random), together: 3,
+			count: max(u.size(8, 200), u.size(0, 520)-total.Faults), least: u.size(0, 1_000_000) - total.Transactions,
 		})
 	})
 	u.finish(t)
@@ -42,12 +44,6 @@ func (u *suite) size(short, whole int) int {
 		return max(short, int(float64(whole)**share))
 	}
 	return short
-}
-
-// left returns how many of the long form's transactions are still to come.
-func (u *suite) left() int {
-	total := u.run.Totals()
-	return u.size(0, 1_000_000) - total.Transactions
 }
 
 // fresh runs a scenario, in the long form on a database of its own.
@@ -82,7 +78,7 @@ func (u *suite) alone(t *testing.T, c *cluster) {
 			// What these do to the cache shows only while it serves; but for FLUSHALL they turn it off for a while.
 			cached := *long && (strings.HasPrefix(name, "Redis:") || name == c.promoted().name)
 			if cached && name != c.redisFlushed().name {
-				count = u.size(1, 5)
+				count = u.size(1, 3)
 			}
 			again := byNameOf(c.all(u.random), name) // of the instances that run now
 			u.do(t, scenario{
