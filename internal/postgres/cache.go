@@ -48,6 +48,11 @@ import (
 // promoted is one that it does not know: of the first declaration of all, or of
 // the renewals of more than lasting, commits on the promoted server do not wait
 // out the second for which the old server's looks are trusted.
+//
+// A clock that is set forward ends what it measures too early: by two minutes, a
+// declaration, after which commits neither mark nor wait; by ten seconds, the time
+// for which the cache is off. What is cached at that moment can be served for
+// [rbcs.ValueLife]. A clock that is set back only makes both last longer.
 const (
 	// inUse is how long a declaration holds. It is renewed when half of it is over.
 	inUse = 4 * time.Minute
