@@ -228,9 +228,12 @@ func (s *Store) turnOff(ctx context.Context, timeline int64) (wait time.Duration
 }
 
 var (
-	lookAtSQL = "select c.database, " + timelineNumberSQL + ", c.timeline = " + timelineNumberSQL + ", " + usedSQL + ", " + halfSQL + ", " + offSQL +
+	lookAtSQL = "select " + databaseSQL + ", " + timelineNumberSQL + ", c.timeline = " + timelineNumberSQL + ", " + usedSQL + ", " + halfSQL + ", " + offSQL +
 		", greatest(c.in_use_until, 'epoch') from cache_control c where c.one"
-	halfSQL = "(c.in_use_until > clock_timestamp() + " + seconds(inUse/2) + ")"
+	// databaseSQL names the database in a cache that others use too. A restored dump
+	// has the row of the database that it came from, but not its cluster or OID.
+	databaseSQL = "c.database || '/' || (select system_identifier from pg_control_system()) || '/' || (select oid from pg_database where datname = current_database())"
+	halfSQL     = "(c.in_use_until > clock_timestamp() + " + seconds(inUse/2) + ")"
 
 	// A declaration after none has held for long begins with the server's timeline:
 	// nothing that was cached on another one is left.
