@@ -156,6 +156,7 @@ const lanes = 4
 
 // TestLinear plays the scenarios.
 func TestLinear(t *testing.T) {
+	t.Parallel() // with the mutants
 	server := testenv.PostgresServer(t, "max_connections=300")
 	t.Logf("-linear.seed=%d", seed())
 	var group sync.WaitGroup

@@ -49,6 +49,7 @@ var mutants = []struct {
 
 // TestMutantsAreCaught runs each of them until both checkers have found it out.
 func TestMutantsAreCaught(t *testing.T) {
+	t.Parallel()
 	server := testenv.PostgresServer(t, "max_connections=300")
 	t.Logf("-linear.seed=%d", seed())
 	var group sync.WaitGroup
@@ -76,7 +77,7 @@ func catch(t *testing.T, w *world, provoke func(w *world) error) {
 		w.hold(200 * time.Millisecond)
 		if v = w.verdict(); v.anomalies > 0 && v.illegal > 0 {
 			name := t.Name()
-			results.caughtOne("%s: caught after %d operations, with %d anomalies", strings.ReplaceAll(name[strings.Index(name, "/")+1:], "_", " "), v.operations, v.anomalies)
+			results.caughtOne("%s: caught after %d operations; anomalies: %d", strings.ReplaceAll(name[strings.Index(name, "/")+1:], "_", " "), v.operations, v.anomalies)
 			t.Logf("caught after %d times and %d operations: %d anomalies, such as %q", n+1, v.operations, v.anomalies, v.examples[:1])
 			return
 		}
