@@ -26,7 +26,8 @@ type Turn uint8
 const (
 	// Direct is a submission by a client: it is refused where its ID is queued with other content, or discarded.
 	Direct Turn = iota
-	// FromQueue is a submission by the queue itself, whose content is not compared with the queue's.
+	// FromQueue is a submission by the queue itself, whose content is not compared
+	// with the queue's: it is refused where it was discarded, by a worker that is late.
 	FromQueue
 	// Tentative is one by the queue that records no rejection that may pass
 	// ([Code.MayPass]): Result.Err has its code then.
@@ -206,6 +207,20 @@ type IntakeAction struct {
 // MaxIntakeReason bounds an operator's reason, in bytes.
 const MaxIntakeReason = MaxDescriptionBytes
 
+// Refuse returns why an operator cannot bring the entry to a state; nil where he
+// can. recorded says that its ID is in the log, and claimed that a worker has it.
+func (e *IntakeEntry) Refuse(to IntakeState, recorded, claimed bool) *Error {
+	waits := e.State == IntakeQueued || e.State == IntakeRetrying
+	given := to == IntakeDiscarded && recorded // what was posted cannot be given up any more
+	switch {
+	case waits && (claimed || given):
+		return Errorf(Unavailable, "the transaction %s is being decided right now; look again in a moment", e.Transaction.ID)
+	case e.State == IntakeDead && e.Code != IDConflict && given:
+		return Errorf(IDConflict, "the transaction %s was decided: it is in the log; replay it, and the queue lets go of it", e.Transaction.ID)
+	}
+	return nil
+}
+
 // Check checks an action; a discard needs a reason.
 func (a *IntakeAction) Check(needsReason bool) error {
 	var faults fieldErrors
@@ -263,7 +278,9 @@ type IntakeStore interface {
 	ReplayIntake(ctx context.Context, a IntakeAction) ([]*Error, error)
 
 	// DiscardIntake gives entries up: their IDs stay taken, and nothing ever posts
-	// them unless they are replayed. It returns like ReplayIntake.
+	// them unless they are replayed, not even a worker that had them when its claim
+	// ended. It returns like ReplayIntake, and [IDConflict] for a dead letter that
+	// is recorded with its own content.
 	DiscardIntake(ctx context.Context, a IntakeAction) ([]*Error, error)
 
 	// IntakeStats counts the queue.

@@ -68,23 +68,36 @@ const (
 	enqueueRounds = 5 // each further one needs an entry that was decided in just this moment
 )
 
-// queuedSQL looks IDs up in the queue, if there is anything in it.
-const queuedSQL = "select " + intakeColumns + " from intake e where e.id = any(case when exists (select 1 from intake) then $1::text[] end)"
+// queuedSQL looks IDs up in the queue, if there is anything in it, and
+// discardedSQL if anything was discarded.
+const (
+	queuedSQL    = "select " + intakeColumns + " from intake e where e.id = any(case when exists (select 1 from intake) then $1::text[] end)"
+	discardedSQL = "select " + intakeColumns + ` from intake e
+where e.id = any(case when exists (select 1 from intake where state = 'discarded') then $1::text[] end)`
+)
 
-// lookQueued queues the look-up of a commit's IDs in the queue: what the queue
-// itself submits is not looked up. A later statement than that of the locks
-// sees what was queued before.
+// lookQueued queues the look-up of a commit's IDs in the queue. Of what the queue
+// itself submits only what was discarded matters. A later statement than that of
+// the locks sees what was queued before; who discards has the source's lock.
 func (l *loaded) lookQueued(b *pgx.Batch, batch []*rbcs.Transaction) {
 	direct := make([]string, 0, len(batch))
+	var own []string
 	for _, t := range batch {
 		if t.Turn == rbcs.Direct {
 			direct = append(direct, t.ID)
+		} else {
+			own = append(own, t.ID)
 		}
 	}
-	if len(direct) == 0 {
+	l.lookUp(b, queuedSQL, direct)
+	l.lookUp(b, discardedSQL, own)
+}
+
+func (l *loaded) lookUp(b *pgx.Batch, sql string, ids []string) {
+	if len(ids) == 0 {
 		return
 	}
-	b.Queue(queuedSQL, direct).Query(func(rows pgx.Rows) error {
+	b.Queue(sql, ids).Query(func(rows pgx.Rows) error {
 		return scanIntake(rows, func(e *rbcs.IntakeEntry) {
 			if l.Queued == nil {
 				l.Queued = map[string]*rbcs.IntakeEntry{}

@@ -24,11 +24,15 @@ select (select count(*) from (select 1 from intake where state = 'queued' limit 
 	statement_timestamp()`
 )
 
-// An operator's action takes the locks of the sources, then looks at the entries.
+// An operator's action takes the locks of the sources, a discard those of their
+// accounts too, then it looks at the entries.
 const (
 	lockSourcesOfSQL = `select 1 from intake_sources where source in (select source from intake where id = any($1)) order by source for update`
-	lockIntakeSQL    = `
-select e.id, e.state, e.source, coalesce((select s.claim <> '' and s.ready_at > statement_timestamp() from intake_sources s where s.source = e.source), false)
+	// No commit that posts one of them is under way then: it has this lock, too.
+	lockAccountsOfSQL = `select 1 from accounts where number in (select source from intake where id = any($1)) order by number for no key update`
+	lockIntakeSQL     = `
+select e.id, e.state, coalesce(e.code, ''), exists (select 1 from transactions t where t.id = e.id),
+	coalesce((select s.claim <> '' and s.ready_at > statement_timestamp() from intake_sources s where s.source = e.source), false)
 from intake e where e.id = any($1) order by e.id for update of e`
 	actSQL = `
 with changed as (
@@ -110,8 +114,8 @@ func (s *Store) DiscardIntake(ctx context.Context, a rbcs.IntakeAction) ([]*rbcs
 
 // lockedEntry is an entry under an operator's lock.
 type lockedEntry struct {
-	state   rbcs.IntakeState
-	claimed bool
+	rbcs.IntakeEntry
+	recorded, claimed bool
 }
 
 // act moves entries to a state, where they are not in it already.
@@ -127,11 +131,14 @@ func (s *Store) act(ctx context.Context, a rbcs.IntakeAction, to rbcs.IntakeStat
 	found := map[string]lockedEntry{}
 	b := tx.open(ctx)
 	b.Queue(lockSourcesOfSQL, a.IDs)
+	if to == rbcs.IntakeDiscarded {
+		b.Queue(lockAccountsOfSQL, a.IDs)
+	}
 	b.Queue(lockIntakeSQL, a.IDs).Query(func(rows pgx.Rows) error {
-		var id, source string
 		var e lockedEntry
-		_, err := pgx.ForEachRow(rows, []any{&id, (*string)(&e.state), &source, &e.claimed}, func() error {
-			found[id] = e
+		id := &e.Transaction.ID
+		_, err := pgx.ForEachRow(rows, []any{id, (*string)(&e.State), (*string)(&e.Code), &e.recorded, &e.claimed}, func() error {
+			found[*id] = e
 			return nil
 		})
 		return err
@@ -143,7 +150,9 @@ func (s *Store) act(ctx context.Context, a rbcs.IntakeAction, to rbcs.IntakeStat
 	var ids []string
 	for i, id := range a.IDs {
 		e, ok := found[id]
-		if errs[i] = e.refuse(id, ok); errs[i] == nil && e.state != to {
+		if !ok {
+			errs[i] = noEntry(id)
+		} else if errs[i] = e.Refuse(to, e.recorded, e.claimed); errs[i] == nil && e.State != to {
 			ids = append(ids, id)
 		}
 	}
@@ -163,17 +172,6 @@ func (s *Store) act(ctx context.Context, a rbcs.IntakeAction, to rbcs.IntakeStat
 		return nil, err
 	}
 	return errs, nil
-}
-
-// refuse says why an operator cannot have an entry.
-func (e lockedEntry) refuse(id string, found bool) *rbcs.Error {
-	switch {
-	case !found:
-		return noEntry(id)
-	case e.claimed && (e.state == rbcs.IntakeQueued || e.state == rbcs.IntakeRetrying):
-		return rbcs.Errorf(rbcs.Unavailable, "the transaction %s is being decided right now; look again in a moment", id)
-	}
-	return nil
 }
 
 func noEntry(id string) *rbcs.Error {

@@ -108,10 +108,11 @@ func (b *Batch) decideOne(t *rbcs.Transaction, d *Decision) {
 	}
 }
 
-// queued refuses a client's transaction whose ID stands for another one in the durable queue.
+// queued refuses a client's transaction whose ID stands for another one in the
+// durable queue, and the queue's own one that was discarded since a worker claimed it.
 func (b *Batch) queued(t *rbcs.Transaction) *rbcs.Error {
 	entry, ok := b.Queued[t.ID]
-	if !ok || t.Turn != rbcs.Direct {
+	if !ok || t.Turn != rbcs.Direct && entry.State != rbcs.IntakeDiscarded {
 		return nil
 	}
 	return entry.Conflict(t)

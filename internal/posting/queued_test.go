@@ -13,6 +13,8 @@ func TestQueued(t *testing.T) {
 	other.Amount.Units = rbcs.AmountOf(2)
 	grouped := mine
 	grouped.Group = rbcs.Group{ID: rbcs.GroupID([]*rbcs.Transaction{&mine}), Size: 1}
+	late := mine
+	late.ID, late.Turn = "given up", rbcs.FromQueue
 	fromQueue, tentative := other, mine
 	fromQueue.Turn, tentative.Turn = rbcs.FromQueue, rbcs.Tentative
 	for name, c := range map[string]struct {
@@ -20,11 +22,13 @@ func TestQueued(t *testing.T) {
 		want rbcs.Code // of an error
 	}{
 		"the same": {mine, ""}, "other content": {other, rbcs.IDConflict}, "in a group": {grouped, rbcs.IDConflict},
-		"by the queue": {fromQueue, ""}, "tentatively": {tentative, rbcs.AccountNotFound},
+		"by the queue": {fromQueue, ""}, "tentatively": {tentative, rbcs.AccountNotFound}, "by the queue, too late": {late, rbcs.IDConflict},
 	} {
 		b := Batch{
 			Recorded: map[string]*rbcs.Result{}, Accounts: map[string]*Account{}, Transactions: []*rbcs.Transaction{&c.t},
-			Queued: map[string]*rbcs.IntakeEntry{"x": {Transaction: mine, State: rbcs.IntakeQueued}},
+			Queued: map[string]*rbcs.IntakeEntry{
+				"x": {Transaction: mine, State: rbcs.IntakeQueued}, "given up": {Transaction: late, State: rbcs.IntakeDiscarded},
+			},
 		}
 		d := b.Decide()[0]
 		var code rbcs.Code

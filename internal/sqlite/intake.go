@@ -92,8 +92,7 @@ func (c *conn) change(sql string, args ...any) error {
 	return s.bind(args...).run()
 }
 
-// lookQueued looks the IDs of a commit up in the queue, if there is anything in
-// it. What the queue itself submits is not looked up.
+// lookQueued looks the IDs of a commit up in the queue, if there is anything in it.
 func (c *commit) lookQueued() error {
 	some, err := c.wrote(selectIntakeExists)
 	if err != nil || !some {
@@ -101,9 +100,6 @@ func (c *commit) lookQueued() error {
 	}
 	c.batch.Queued = map[string]*rbcs.IntakeEntry{}
 	for _, t := range c.batch.Transactions {
-		if t.Turn != rbcs.Direct {
-			continue
-		}
 		list, err := c.intakes(selectIntake, t.ID)
 		if err != nil {
 			return err

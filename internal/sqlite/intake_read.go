@@ -132,7 +132,7 @@ func (s *Store) act(ctx context.Context, a rbcs.IntakeAction, to rbcs.IntakeStat
 				continue
 			}
 			e := &list[0]
-			if errs[i], err = w.refuse(e, now); err != nil {
+			if errs[i], err = w.refuse(e, to, now); err != nil {
 				return err
 			}
 			if errs[i] != nil || e.State == to {
@@ -154,16 +154,14 @@ func (s *Store) act(ctx context.Context, a rbcs.IntakeAction, to rbcs.IntakeStat
 	return errs, nil
 }
 
-// refuse says why an operator cannot have an entry: somebody is deciding it.
-func (w *writer) refuse(e *rbcs.IntakeEntry, now time.Time) (*rbcs.Error, error) {
-	if e.State != rbcs.IntakeQueued && e.State != rbcs.IntakeRetrying {
-		return nil, nil
+// refuse says why an operator cannot have an entry: somebody is deciding it, or has.
+func (w *writer) refuse(e *rbcs.IntakeEntry, to rbcs.IntakeState, now time.Time) (*rbcs.Error, error) {
+	recorded, err := w.wrote("SELECT 1 FROM transactions WHERE id = ? LIMIT 1", e.Transaction.ID)
+	if err != nil {
+		return nil, err
 	}
 	claim, until, err := w.claimOf(e.Transaction.Source)
-	if err == nil && claim != "" && until.After(now) {
-		return rbcs.Errorf(rbcs.Unavailable, "the transaction %s is being decided right now; look again in a moment", e.Transaction.ID), nil
-	}
-	return nil, err
+	return e.Refuse(to, recorded, claim != "" && until.After(now)), err
 }
 
 func (w *writer) actOn(e *rbcs.IntakeEntry, to rbcs.IntakeState, now time.Time) error {

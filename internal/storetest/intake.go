@@ -23,6 +23,8 @@ var intakeTests = []test{
 	{"dead", testIntakeDead},
 	{"discarded", testIntakeDiscarded},
 	{"busy", testIntakeBusy},
+	{"too-late", testIntakeTooLate},
+	{"given-up-meanwhile", testIntakeGivenUp},
 	{"listed", testIntakeListed},
 	{"tentative", testTentative},
 	{"crowd", testIntakeCrowd},

@@ -233,11 +233,7 @@ func (m *memory) act(ctx context.Context, a rbcs.IntakeAction, to rbcs.IntakeSta
 			continue
 		}
 		claim := m.intake.claims[e.Transaction.Source]
-		switch {
-		case waits(e) && claim.by != "" && claim.until.After(at):
-			errs[i] = rbcs.Errorf(rbcs.Unavailable, "the transaction %s is being decided right now", id)
-			continue
-		case e.State == to:
+		if errs[i] = e.Refuse(to, m.recorded[id] != nil, claim.by != "" && claim.until.After(at)); errs[i] != nil || e.State == to {
 			continue
 		}
 		e.State, e.Attempts, e.Code, e.Detail = to, 0, "", ""

@@ -139,6 +139,70 @@ func testIntakeBusy(e *env) {
 	e.act(discard, []rbcs.Code{""}, "1")
 }
 
+// testIntakeTooLate: a worker whose claim has ended does not post what was
+// discarded since, and what it has posted is not discarded.
+func testIntakeTooLate(e *env) {
+	a, b := e.account("a", "USD", "unlimited"), e.account("b", "USD", "0")
+	letter := e.kill("letter", e.transfer("letter", b, a, "0.01"))
+	e.enqueue(e.transfer("first", a, b, "1"), e.transfer("second", a, b, "1"))
+	late := e.claimant()
+	was := e.wantClaim(late, time.Microsecond, "first second")
+	e.act(discard, []rbcs.Code{""}, "second")
+	for i, want := range []rbcs.Code{"", rbcs.IDConflict} {
+		t := was.Entries[i].Transaction
+		t.Turn = rbcs.FromQueue
+		if r := e.one(&t); rbcs.CodeOf(errorOf(&r)) != want {
+			e.t.Errorf("%s: %+v, error %v; want %q", t.ID, r, r.Err, want)
+		}
+	}
+	_, err := e.store.Transaction(e.ctx, e.name+"/second")
+	e.wantCode(err, rbcs.NotFound)
+	e.act(discard, []rbcs.Code{rbcs.Unavailable}, "first")
+	e.settleIntake(late, was, e.outcome(&was.Entries[0], "", 0), e.outcome(&was.Entries[1], rbcs.IntakeDied, 0))
+	if x := e.entry("second"); x.State != rbcs.IntakeDiscarded {
+		e.t.Errorf("after a late end of the claim: %+v", x)
+	}
+	e.one(&letter.Transaction)
+	e.act(discard, []rbcs.Code{rbcs.IDConflict}, "letter")
+	e.act(replay, []rbcs.Code{""}, "letter")
+	claimant, batch := e.eventuallyClaim("letter")
+	e.settleIntake(claimant, batch, e.outcome(&batch.Entries[0], "", 0))
+}
+
+// testIntakeGivenUp has each entry posted by a late worker, or by a client, and
+// discarded at the same moment: one of them is told that it cannot.
+func testIntakeGivenUp(e *env) {
+	a, b := e.account("a", "USD", "unlimited"), e.account("b", "USD", "0")
+	for i := range 40 {
+		t := e.transfer(fmt.Sprint(i), a, b, "1")
+		t.Turn = rbcs.Turn(i % 2)
+		e.enqueue(t)
+		var given *rbcs.Error
+		var result rbcs.Result
+		e.must(together(2, func(k int) error {
+			if k == 0 {
+				results, _, err := submit(e.ctx, e.store, []*rbcs.Transaction{t})
+				if err == nil {
+					result = results[0]
+				}
+				return err
+			}
+			_, err := retry(e.ctx, func() error {
+				errs, err := e.store.DiscardIntake(e.ctx, rbcs.IntakeAction{IDs: []string{t.ID}, Reason: "meanwhile"})
+				if err == nil {
+					given = errs[0]
+				}
+				return err
+			})
+			return err
+		}))
+		if (given == nil) == (result.Err == nil) {
+			e.t.Errorf("%d: discarded: %v; posted: %v", i, given, result.Err)
+		}
+		e.drainOne(given != nil)
+	}
+}
+
 // testIntakeListed lists entries by state in pages, and counts them.
 func testIntakeListed(e *env) {
 	before, err := e.store.IntakeStats(e.ctx)
