@@ -81,7 +81,7 @@ func (c *accountGet) Run(ctx context.Context, m *Main) error {
 type accountSet struct {
 	apiFlags
 	Number    string     `arg:"" help:"The account's number."`
-	Status    string     `enum:"open,frozen,closed," default:"" placeholder:"STATUS" help:"open, frozen (neither sends nor receives) or closed (as frozen; needs a zero balance)."`
+	Status    string     `enum:"open,frozen,frozen_outgoing,closed," default:"" placeholder:"STATUS" help:"open, frozen (neither sends nor receives), frozen_outgoing (only receives) or closed (as frozen; needs a zero balance)."`
 	Overdraft string     `placeholder:"AMOUNT" help:"An amount, 0 for none, or unlimited."`
 	Metadata  jsonObject `placeholder:"JSON" help:"A JSON object that replaces the account's; {} for none."`
 }
@@ -143,7 +143,7 @@ type accountList struct {
 	apiFlags
 	Prefix   string `placeholder:"PREFIX" help:"Only numbers that begin so, such as acme:"`
 	Currency string `placeholder:"CODE" help:"Only accounts of this currency."`
-	Status   string `enum:"open,frozen,closed," default:"" placeholder:"STATUS" help:"Only accounts that are open, frozen or closed."`
+	Status   string `enum:"open,frozen,frozen_outgoing,closed," default:"" placeholder:"STATUS" help:"Only accounts that are open, frozen, frozen_outgoing or closed."`
 	Limit    int    `default:"100" placeholder:"N" help:"At most so many (${default})."`
 }
 

@@ -21,7 +21,7 @@ import (
 type GatewayCmd struct {
 	Listen       string         `default:"127.0.0.1:8080" placeholder:"HOST:PORT" help:"Address of the gateway (${default}). Port 0 takes a free one."`
 	Discover     discoveredList `required:"" placeholder:"WHERE" help:"Where the instances are: static:HOST:PORT,HOST:PORT or dns:NAME:PORT, an instance at each address of the name, looked up again every two seconds."`
-	Hosts        []string       `placeholder:"NAME,…" help:"Names by which the gateway may be called on a loopback address, beside localhost; * is any. See rbcs serve."`
+	Hosts        []string       `placeholder:"NAME" help:"Names by which the gateway may be called on a loopback address, beside localhost; * is any. See rbcs serve."`
 	BehindProxy  bool           `help:"Keep the X-Forwarded-* headers of who calls and add to them: a trusted proxy sets them. Off by default: they are replaced, since anybody may write them."`
 	ProbeEvery   time.Duration  `placeholder:"TIME" default:"1s" help:"How often each instance is asked whether it is ready (${default})."`
 	MaxInFlight  int            `placeholder:"N" default:"10000" help:"Most requests at a time, streams of events included; more are refused with 429 (${default})."`
@@ -43,7 +43,7 @@ answered, and it exits with 0. A second signal ends it at once.
 Examples:
 
   rbcs gateway --discover static:127.0.0.1:8081,127.0.0.1:8082
-  rbcs gateway --listen :8080 --discover dns:rbcs-headless:8080 --drain-delay 5s`
+  rbcs gateway --listen :8080 --discover dns:rbcs-balance:8080 --drain-delay 5s`
 }
 
 // discoveredList is a value of --discover.

@@ -17,7 +17,7 @@ func TestTheQueueAtTheTerminal(t *testing.T) {
 		}
 	}
 	s.ok(t, "tx", "submit", "bank", "alice", "1.50", "--id", "later", "--execute-at", "2030-01-31", "--retry-until", "2030-02-01")
-	s.shows(t, "tx get later", "queued", "execute at", "2030-01-31T00:00:00.000000Z", "retry until")
+	s.shows(t, "tx get later", "queued", "execute at", "2030-01-31T00:00:00.000000Z", "retry until", "1.50\n")
 	s.shows(t, "intake list", "later", "queued", "bank", "alice", "1.50")
 	s.shows(t, "intake list --json", `"id":"later"`)
 	s.api(t, "intake", "discard", "later").check(t, exitUsage, "--reason")

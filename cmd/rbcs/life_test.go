@@ -78,6 +78,8 @@ func TestAHoldExpires(t *testing.T) {
 
 func TestStatusOfAccounts(t *testing.T) {
 	s := funded(t, ServeCmd{})
+	s.shows(t, "account set alice --status frozen_outgoing", "frozen_outgoing")
+	s.shows(t, "account list --status frozen_outgoing", "alice")
 	s.shows(t, "account freeze alice", "frozen")
 	s.api(t, "tx", "submit", "alice", "bob", "1").check(t, exitFailed, "account_frozen")
 	s.api(t, "account", "close", "alice").check(t, exitFailed, "100.00")

@@ -116,7 +116,8 @@ func (m *Main) Run(ctx context.Context, args []string) (code int) {
 	m.warnOfVariables(parser.Model.Node)
 	command, err := parser.Parse(args)
 	if err != nil {
-		m.fail(fmt.Errorf("%w (rbcs %s)", err, helpFor(err)))
+		message := strings.Replace(err.Error(), `,"" but got `, ` but got `, 1) // "" stands for a flag that is not given
+		m.fail(fmt.Errorf("%s (rbcs %s)", message, helpFor(err)))
 		return exitUsage
 	}
 	if err := command.Run(); err != nil {

@@ -54,6 +54,7 @@ func TestWrongUsage(t *testing.T) {
 		"no command":      {nil, []string{"--help"}},
 		"unknown command": {[]string{"serv"}, []string{"serv", "serve"}},
 		"unknown flag":    {[]string{"serve", "--nosuch"}, []string{"--nosuch", "rbcs serve --help"}},
+		"unknown status":  {[]string{"account", "list", "--status", "forzen"}, []string{`"frozen_outgoing","closed" but got "forzen"`}},
 		"unknown store":   {[]string{"verify", "--store", "mysql://h/d"}, []string{"--store", "mysql://h/d", "sqlite:FILE"}},
 		"secret in store": {[]string{"verify", "--store", "mysql://u:geheim@h/d"}, []string{"mysql://u:xxxxx@h/d"}},
 		"@ in password":   {[]string{"verify", "--store", "postgres://u:geheim@x@h/d"}, []string{"%40"}},

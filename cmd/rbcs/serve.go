@@ -22,7 +22,7 @@ type ServeCmd struct {
 	Redis          RedisURL      `placeholder:"URL" help:"Serve balances from this Redis too: redis://HOST:PORT, or rediss:// for TLS. Instances that share a database share it; it may be away at any time. Only with PostgreSQL. None by default."`
 	RedisTimeout   time.Duration `placeholder:"TIME" default:"20ms" help:"How long a read waits for Redis before it goes to the database (${default})."`
 	Currencies     currencyList  `placeholder:"CODE=DECIMALS,…" help:"Currencies beside those of ISO 4217, such as BTC=8,POINTS=0. What was declared once stays known; other decimals are refused."`
-	Hosts          []string      `placeholder:"NAME,…" help:"Names by which the service may be called on a loopback address, beside localhost, such as those that a proxy on this machine passes on; * is any. Others are refused: a web page may have made a browser call."`
+	Hosts          []string      `placeholder:"NAME" help:"Names by which the service may be called on a loopback address, beside localhost, such as those that a proxy on this machine passes on; * is any. Others are refused: a web page may have made a browser call."`
 	Instance       string        `placeholder:"NAME" help:"Name of this instance in records and logs (the host's name)."`
 	Migrate        bool          `help:"Bring the schema on PostgreSQL up to date first. SQLite is always kept up to date."`
 	MaxBatch       int           `placeholder:"N" help:"Most transactions in one commit (${default})." default:"2000"`

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -188,7 +189,7 @@ func (f apiFlags) printResult(m *Main, r *client.Result) error {
 	}
 	money := func(name string, amount client.Amount) {
 		if amount != "" {
-			add(name, string(amount)+" "+r.Currency)
+			add(name, strings.TrimSpace(string(amount)+" "+r.Currency)) // what is queued may have no currency yet
 		}
 	}
 	moment := func(name string, t time.Time) {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
 	"time"
 
 	"rbcs/internal/audit"
@@ -110,14 +109,14 @@ func reportJSON(report *audit.Report, took time.Duration) verifyReport {
 func printReport(m *Main, report *audit.Report, took time.Duration) error {
 	holds := ""
 	if report.Held > 0 {
-		holds = fmt.Sprintf("%d held, of which %d are open, ", report.Held, report.OpenHolds)
+		holds = fmt.Sprintf("%s held, of which %s are open, ", thousands(report.Held), thousands(report.OpenHolds))
 	}
-	fmt.Fprintf(m.Stdout, "%s, %s (%d posted, %s%d rejected) replayed in %s\n",
-		count(report.Accounts, "account"), count(report.Transactions, "transaction"), report.Posted, holds, report.Rejected, took.Round(time.Millisecond))
+	fmt.Fprintf(m.Stdout, "%s, %s (%s posted, %s%s rejected) replayed in %s\n",
+		count(report.Accounts, "account"), count(report.Transactions, "transaction"), thousands(report.Posted), holds, thousands(report.Rejected), took.Round(time.Millisecond))
 	if len(report.Currencies) > 0 {
 		rows := [][]string{{"CURRENCY", "ACCOUNTS", "SUM OF BALANCES", "HELD"}}
 		for _, s := range report.Currencies {
-			rows = append(rows, []string{s.Currency.Code, strconv.FormatInt(s.Accounts, 10), s.Sum, s.Held})
+			rows = append(rows, []string{s.Currency.Code, thousands(s.Accounts), s.Sum, s.Held})
 		}
 		if err := printTable(m.Stdout, rows); err != nil {
 			return err
