@@ -54,7 +54,7 @@ func failure(err error) *rbcs.Error {
 	case errors.As(err, &known):
 		return known
 	case errors.As(err, &connect): // of whichever kind: nobody gets in
-		return &rbcs.Error{Code: rbcs.Unavailable, Message: "PostgreSQL cannot be reached", Away: true, Err: err}
+		return &rbcs.Error{Code: rbcs.Unavailable, Message: notConnected(err), Away: true, Err: err}
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return &rbcs.Error{Code: rbcs.Unavailable, Message: "PostgreSQL did not answer in time", Err: err}
 	case !errors.As(err, &pg):
@@ -64,6 +64,20 @@ func failure(err error) *rbcs.Error {
 		return &rbcs.Error{Code: rbcs.Unavailable, Message: "PostgreSQL: " + s.why + " (" + pg.Code + ")", Away: s.away, Err: err}
 	}
 	return &rbcs.Error{Code: rbcs.Internal, Message: "PostgreSQL refused a statement (" + pg.Code + ")" + hint(pg.Code), Err: err}
+}
+
+// notConnected says why nobody gets in.
+func notConnected(err error) string {
+	var pg *pgconn.PgError
+	switch {
+	case !errors.As(err, &pg):
+		return "PostgreSQL cannot be reached"
+	case strings.HasPrefix(pg.Code, "28"):
+		return "PostgreSQL refuses the login: check the user, the password and pg_hba.conf"
+	case pg.Code == "3D000":
+		return "PostgreSQL has no such database: create it, or correct its name"
+	}
+	return "PostgreSQL takes no connection"
 }
 
 // isLost reports that an error is the end of a connection.

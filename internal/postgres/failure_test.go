@@ -109,6 +109,21 @@ func TestWhatFailuresSay(t *testing.T) {
 	}
 }
 
+// TestNotConnected: who sets the service up is told which of the usual mistakes it is.
+func TestNotConnected(t *testing.T) {
+	for err, want := range map[error]string{
+		sqlstate("28P01"):   "the password",
+		sqlstate("28000"):   "pg_hba.conf",
+		sqlstate("3D000"):   "no such database",
+		sqlstate("53300"):   "takes no connection",
+		io.ErrUnexpectedEOF: "cannot be reached",
+	} {
+		if got := notConnected(fmt.Errorf("connecting: %w", err)); !strings.Contains(got, want) {
+			t.Errorf("%v: %q, want %q", err, got, want)
+		}
+	}
+}
+
 // TestFailuresAreDocumented holds the table for people against the one of the program.
 func TestFailuresAreDocumented(t *testing.T) {
 	page, err := os.ReadFile("../../docs/failures.md")
