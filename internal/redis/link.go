@@ -150,7 +150,9 @@ func (l *link) probe(ctx context.Context) error {
 	}
 	answers, err := within(ctx, probeTimeout, func() []rueidis.RedisResult { return client.DoMulti(context.Background(), commands...) })
 	for _, answer := range answers {
-		err = errors.Join(err, answer.Error())
+		if err == nil { // one is enough: mostly all say the same
+			err = answer.Error()
+		}
 	}
 	return err
 }
