@@ -1,12 +1,38 @@
 package main
 
 import (
+	"fmt"
 	"io"
 	"net/http"
 	"strings"
 	"testing"
 	"time"
+
+	"rbcs/client"
 )
+
+// TestAQueueBeforeASmallEngine: what is queued together is decided, also where the
+// engine never takes so much at once.
+func TestAQueueBeforeASmallEngine(t *testing.T) {
+	s := funded(t, ServeCmd{MaxPending: 8})
+	api, err := client.New(s.URL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer api.Close()
+	txs := make([]client.Transaction, 30)
+	for i := range txs {
+		txs[i] = client.Transaction{ID: fmt.Sprint("t", i), Source: "bank", Destination: "alice", Amount: "1", Timestamp: time.Now()}
+	}
+	if _, err := api.SubmitBatch(t.Context(), txs, client.Async()); err != nil {
+		t.Fatal(err)
+	}
+	for deadline := time.Now().Add(30 * time.Second); !strings.Contains(s.ok(t, "tx", "get", "t29"), "posted"); {
+		if time.Now().After(deadline) {
+			t.Fatal("they are never posted")
+		}
+	}
+}
 
 func TestTheQueueAtTheTerminal(t *testing.T) {
 	s := funded(t, ServeCmd{})

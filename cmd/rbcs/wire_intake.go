@@ -19,6 +19,7 @@ func (s *server) newIntake(metrics *telemetry.Metrics) *intake.Queue {
 	}
 	queue := intake.New(s.store, s.engine, intake.Config{
 		Instance: s.cfg.instance(), Workers: workers, MaxAttempts: s.cfg.IntakeAttempts, Logger: s.logger,
+		Batch:   s.intakeBatch(),
 		Observe: func(o intake.Outcome, n int) { attempts(string(o), n) },
 	})
 	depth := func(state rbcs.IntakeState, of func(rbcs.IntakeStats) int64) {
@@ -37,6 +38,16 @@ func (s *server) newIntake(metrics *telemetry.Metrics) *intake.Queue {
 			return intake.Oldest(stats).Seconds()
 		})
 	return queue
+}
+
+// intakeBatch is how many queued transactions a worker claims at once; 0 for the
+// default. What the engine can never take at once would be claimed again and
+// again, and a claim should find room in it while clients fill most of it, too.
+func (s *server) intakeBatch() int {
+	if s.cfg.MaxPending == 0 {
+		return 0
+	}
+	return max(1, min(2000, s.cfg.MaxPending/4))
 }
 
 // intakeGrace is how long the queue's workers may take to end, which wait for
