@@ -42,13 +42,24 @@ func TestNoOtherPage(t *testing.T) {
 	}
 }
 
+// TestThroughAGateway: whose metrics count no transactions, which must not look as if there were none.
+func TestThroughAGateway(t *testing.T) {
+	w := httptest.NewRecorder()
+	Handler().ServeHTTP(w, httptest.NewRequest("GET", "/", nil))
+	for _, part := range []string{`id="rates"`, "'rbcs_gateway_instances '", "'rbcs_gateway_instances_ready '", "This is a gateway: "} {
+		if !strings.Contains(w.Body.String(), part) {
+			t.Errorf("the page has no %s", part)
+		}
+	}
+}
+
 // TestNarrowAndIdle: on a narrow screen each cell says itself what it is, so that no
 // column is out of sight, and a chart without transactions says so.
 func TestNarrowAndIdle(t *testing.T) {
 	w := httptest.NewRecorder()
 	Handler().ServeHTTP(w, httptest.NewRequest("GET", "/", nil))
 	for _, part := range []string{
-		`class="base"`, `id="idle"`, "No transactions in the last minute.", "dataset.title = title", "className: 'rows'",
+		`class="base"`, `id="idle"`, "td button.link { white-space: normal; overflow-wrap: anywhere;", "No transactions in the last minute.", "dataset.title = title", "className: 'rows'",
 		"@media (max-width: 40rem)", ".rows thead { display: none; }", "content: attr(data-title)", ".rows tr { display: flex; flex-wrap: wrap;",
 	} {
 		if !strings.Contains(w.Body.String(), part) {

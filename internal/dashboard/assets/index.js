@@ -25,6 +25,8 @@ async function metrics() {
     const value = Number(line.slice(line.lastIndexOf(' ') + 1));
     const outcome = /^rbcs_transactions_total\{.*outcome="(posted|held|rejected|error)"/.exec(line);
     if (outcome) sums[outcome[1] === 'held' ? 'posted' : outcome[1]] += value;
+    else if (line.startsWith('rbcs_gateway_instances ')) sums.instances = value;
+    else if (line.startsWith('rbcs_gateway_instances_ready ')) sums.ready = value;
     else if (line.startsWith('rbcs_commit_duration_seconds_sum ')) sums.seconds = value;
     else if (line.startsWith('rbcs_commit_duration_seconds_count ')) sums.commits = value;
   }
@@ -36,6 +38,7 @@ const rates = {posted: [], rejected: []};
 async function showMetrics() {
   const now = await metrics();
   if (!now) return;
+  if (now.instances !== undefined) return showGateway(now);
   const at = performance.now();
   $('posted').textContent = number.format(now.posted);
   $('rejected').textContent = number.format(now.rejected);
@@ -57,6 +60,13 @@ async function showMetrics() {
   }
   showIdle();
   before = {at, now};
+}
+
+// Through a gateway the metrics are the gateway's, which counts no transactions.
+function showGateway({instances, ready}) {
+  $('rates').hidden = true;
+  $('idle').hidden = false;
+  $('idle').textContent = `This is a gateway: ${ready} of ${instances} instances are ready. Rates are on the dashboard of each of them.`;
 }
 
 // An idle chart is a line at the bottom, which says so.
