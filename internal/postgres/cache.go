@@ -41,18 +41,19 @@ import (
 //     and the cache is turned off once: by a commit, or by a look, which waits for
 //     nothing. Nor does any count until Trust has passed since that off_since.
 //
-// Where no cache was declared, or the last declaration has ended, a commit pays
-// for the columns that it reads here, and for nothing else.
+// Where no cache was declared a commit pays for the columns that it reads here,
+// and for nothing else. After a declaration has ended the first commit turns the
+// cache off and waits once more: the clock may have been set forward, and somebody
+// may trust a look from before.
 //
 // A declaration that an asynchronous standby had not received before it was
 // promoted is one that it does not know: of the first declaration of all, or of
 // the renewals of more than lasting, commits on the promoted server do not wait
 // out the second for which the old server's looks are trusted.
 //
-// A clock that is set forward ends what it measures too early: by two minutes, a
-// declaration, after which commits neither mark nor wait; by ten seconds, the time
-// for which the cache is off. What is cached at that moment can be served for
-// [rbcs.ValueLife]. A clock that is set back only makes both last longer.
+// A clock that is set forward by ten seconds ends the time for which the cache is
+// off too early: what is cached at that moment can be served for [rbcs.ValueLife].
+// A clock that is set back only makes it last longer.
 const (
 	// inUse is how long a declaration holds. It is renewed when half of it is over.
 	inUse = 4 * time.Minute
@@ -78,6 +79,7 @@ func seconds(d time.Duration) string { return fmt.Sprintf("interval '%g seconds'
 var (
 	lastingSQL = "(c.in_use_until > clock_timestamp() + " + seconds(lasting) + ")"
 	usedSQL    = "(c.in_use_until > clock_timestamp())"
+	endedSQL   = "(c.in_use_until > '-infinity' and not " + usedSQL + ")"
 	offSQL     = "(c.off_until > clock_timestamp())"
 	// longOffSQL is that it stays off until everything is dead; darkSQL that nobody trusts it any more, either.
 	longOffSQL = "(c.off_until >= clock_timestamp() + " + seconds(dead) + ")"
@@ -106,16 +108,17 @@ type control struct {
 	timeline int64 // of the server
 	row      int64 // the row's
 	used     bool
+	ended    bool // it was in use, and nobody has waited since
 	lasting  bool
 	known    bool
 	dark     bool
 }
 
 // controlColumns are read with [control.targets], of cache_control c.
-var controlColumns = timelineNumberSQL + ", c.timeline, " + usedSQL + ", " + lastingSQL + ", " + knownSQL + ", " + darkSQL
+var controlColumns = timelineNumberSQL + ", c.timeline, " + usedSQL + ", " + endedSQL + ", " + lastingSQL + ", " + knownSQL + ", " + darkSQL
 
 func (c *control) targets() []any {
-	return []any{&c.timeline, &c.row, &c.used, &c.lasting, &c.known, &c.dark}
+	return []any{&c.timeline, &c.row, &c.used, &c.ended, &c.lasting, &c.known, &c.dark}
 }
 
 // fence tells the cache which accounts the commit is about to change. What it
@@ -151,7 +154,7 @@ func (s *Store) settle(ctx context.Context, l *loaded, confirmed func() bool) er
 	c := &l.control
 	same := c.timeline == c.row
 	switch {
-	case !c.used || len(l.changed()) == 0:
+	case !c.used && !c.ended, len(l.changed()) == 0:
 		return nil
 	case confirmed != nil && confirmed() && same && c.known: // rule 5; it is asked in any case: it notes its answer
 		return nil
@@ -165,6 +168,17 @@ func (s *Store) settle(ctx context.Context, l *loaded, confirmed func() bool) er
 			Code: f.Code, Message: "the balance cache has not confirmed the change and could not be turned off: " + f.Message, Away: f.Away, Err: err,
 		}
 	}
+	if err := sleep(ctx, wait); err != nil {
+		return err
+	}
+	if c.ended {
+		return s.inControl(ctx, notToDisk, forgetSQL, nil)
+	}
+	return nil
+}
+
+// sleep waits, where the deadline leaves the time.
+func sleep(ctx context.Context, wait time.Duration) error {
 	if wait <= 0 {
 		return nil
 	}
@@ -192,6 +206,9 @@ var (
 update cache_control c set timeline = $1, off_until = clock_timestamp() + ` + seconds(offLife) + `,
 	off_since = case when c.timeline = $1 and ` + offSQL + ` and ` + pastSQL + ` then c.off_since end
 where c.one and $1 = ` + timelineNumberSQL + ` and not (c.timeline = $1 and ` + longOffSQL + ` and ` + pastSQL + `)`
+
+	// forgetSQL is for a declaration that has ended and for which a commit has waited.
+	forgetSQL = "update cache_control c set in_use_until = '-infinity' where c.one and " + endedSQL
 
 	offSinceSQL = "update cache_control c set off_since = clock_timestamp() where c.one and c.off_since is null and " + offSQL
 
