@@ -197,6 +197,9 @@ type IntakeStats struct {
 // IntakeCountLimit bounds what counting the queue costs.
 const IntakeCountLimit = 1_000_000
 
+// MaxIntakeHistory bounds what is told of an entry: retry_until may be years ahead.
+const MaxIntakeHistory = 100
+
 // IntakeAction is what an operator does with entries, and why.
 type IntakeAction struct {
 	IDs    []string
@@ -264,8 +267,8 @@ type IntakeStore interface {
 	// Intake returns one entry, or [NotFound].
 	Intake(ctx context.Context, id string) (IntakeEntry, error)
 
-	// IntakeHistory returns what happened to an ID in the queue, the oldest first;
-	// nothing where it was never there, or was decided at the first attempt.
+	// IntakeHistory returns the last [MaxIntakeHistory] things that happened to an
+	// ID in the queue, the oldest of them first; nothing where it was never there, or was decided at the first attempt.
 	IntakeHistory(ctx context.Context, id string) ([]IntakeEvent, error)
 
 	// Intakes lists entries.

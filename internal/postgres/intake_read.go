@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -14,7 +15,7 @@ const (
 	listIntakeSQL = "select " + intakeColumns + ` from intake e where e.state = $1 and (e.due_at, e.position) > ($2, $3)
 order by e.due_at, e.position limit $4`
 	historyIntakeSQL = `select at, kind, instance, coalesce(actor, ''), coalesce(code, ''), coalesce(detail, ''), next_at
-from intake_events where id = $1 order by key`
+from intake_events where id = $1 order by key desc limit $2`
 	statsIntakeSQL = `
 select (select count(*) from (select 1 from intake where state = 'queued' limit $1) as q),
 	(select count(*) from (select 1 from intake where state = 'retrying' limit $1) as r),
@@ -85,7 +86,8 @@ func (s *Store) IntakeHistory(ctx context.Context, id string) (list []rbcs.Intak
 			return nil
 		})
 		return err
-	}, historyIntakeSQL, id)
+	}, historyIntakeSQL, id, rbcs.MaxIntakeHistory)
+	slices.Reverse(list)
 	return list, err
 }
 

@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"rbcs"
@@ -10,7 +11,7 @@ import (
 const (
 	selectIntakes = "SELECT " + intakeColumns + ` FROM intake INDEXED BY intake_state
 		WHERE state = ?1 AND (due_at, position) > (?2, ?3) ORDER BY due_at, position LIMIT ?4`
-	selectIntakeEvents = "SELECT at, kind, instance, actor, code, detail, next_at FROM intake_events WHERE id = ? ORDER BY key"
+	selectIntakeEvents = "SELECT at, kind, instance, actor, code, detail, next_at FROM intake_events WHERE id = ? ORDER BY key DESC LIMIT ?"
 	countIntake        = "SELECT count(*) FROM (SELECT 1 FROM intake INDEXED BY intake_state WHERE state = ?1 LIMIT ?2)"
 	selectOldest       = "SELECT due_at FROM intake INDEXED BY intake_state WHERE state = ?1 ORDER BY due_at, position LIMIT 1"
 
@@ -56,7 +57,7 @@ func (s *Store) IntakeHistory(ctx context.Context, id string) (list []rbcs.Intak
 		if err != nil {
 			return err
 		}
-		for st.bind(id); st.next(); {
+		for st.bind(id, rbcs.MaxIntakeHistory); st.next(); {
 			list = append(list, rbcs.IntakeEvent{
 				At: timeOf(st.intAt(0)), Kind: rbcs.IntakeEventKind(st.wordAt(1)), Instance: st.textAt(2), Actor: st.textAt(3),
 				Code: rbcs.Code(st.wordAt(4)), Detail: st.textAt(5), NextAt: st.timeAt(6),
@@ -64,6 +65,7 @@ func (s *Store) IntakeHistory(ctx context.Context, id string) (list []rbcs.Intak
 		}
 		return st.done()
 	})
+	slices.Reverse(list)
 	return list, err
 }
 

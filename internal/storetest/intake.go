@@ -23,6 +23,7 @@ var intakeTests = []test{
 	{"dead", testIntakeDead},
 	{"discarded", testIntakeDiscarded},
 	{"busy", testIntakeBusy},
+	{"long-history", testIntakeHistory},
 	{"too-late", testIntakeTooLate},
 	{"given-up-meanwhile", testIntakeGivenUp},
 	{"listed", testIntakeListed},

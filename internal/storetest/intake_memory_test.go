@@ -169,7 +169,8 @@ func (m *memory) IntakeHistory(ctx context.Context, id string) ([]rbcs.IntakeEve
 		return nil, err
 	}
 	defer leave()
-	return slices.Clone(m.intake.events[id]), nil
+	all := m.intake.events[id]
+	return slices.Clone(all[max(0, len(all)-rbcs.MaxIntakeHistory):]), nil
 }
 
 func (m *memory) Intakes(ctx context.Context, q rbcs.IntakeQuery) ([]rbcs.IntakeEntry, error) {

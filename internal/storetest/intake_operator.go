@@ -139,6 +139,23 @@ func testIntakeBusy(e *env) {
 	e.act(discard, []rbcs.Code{""}, "1")
 }
 
+// testIntakeHistory: of a long history the end is told.
+func testIntakeHistory(e *env) {
+	x := e.transfer("1", e.number("a"), e.number("b"), "1")
+	e.enqueue(x)
+	const turns = rbcs.MaxIntakeHistory/2 + 1
+	for range turns {
+		e.act(discard, []rbcs.Code{""}, "1")
+		e.act(replay, []rbcs.Code{""}, "1")
+	}
+	e.act(discard, []rbcs.Code{""}, "1")
+	history, err := e.store.IntakeHistory(e.ctx, x.ID)
+	e.must(err)
+	if n := len(history); n != rbcs.MaxIntakeHistory || history[n-1].Kind != rbcs.IntakeWasDiscarded || history[n-1].At.Before(history[0].At) {
+		e.t.Errorf("%d events, at the end %+v", n, history[n-1])
+	}
+}
+
 // testIntakeTooLate: a worker whose claim has ended does not post what was
 // discarded since, and what it has posted is not discarded.
 func testIntakeTooLate(e *env) {
