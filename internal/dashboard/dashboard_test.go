@@ -53,6 +53,15 @@ func TestThroughAGateway(t *testing.T) {
 	}
 }
 
+// TestTheQueueIsFound: what is queued or dead is asked for by its ID, since no list of the log has it.
+func TestTheQueueIsFound(t *testing.T) {
+	w := httptest.NewRecorder()
+	Handler().ServeHTTP(w, httptest.NewRequest("GET", "/", nil))
+	if !strings.Contains(w.Body.String(), "get('/v1/transactions/' + name)") {
+		t.Error("the page does not look into the queue")
+	}
+}
+
 // TestNarrowAndIdle: on a narrow screen each cell says itself what it is, so that no
 // column is out of sight, and a chart without transactions says so.
 func TestNarrowAndIdle(t *testing.T) {

@@ -93,7 +93,7 @@ async function showHealth() {
 const time = s => el('time', {dateTime: s, title: s}, s.slice(0, 19).replace('T', ' '));
 const link = s => el('button', {className: 'link id', type: 'button', onclick: () => { $('query').value = s; search(s); }}, s);
 const money = (amount, currency) => `${amount} ${currency ?? ''}`;
-const tone = {rejected: 'bad', held: 'warn', released: 'soft', expired: 'soft', reversed: 'soft'};
+const tone = {rejected: 'bad', dead: 'bad', held: 'warn', queued: 'warn', discarded: 'soft', released: 'soft', expired: 'soft', reversed: 'soft'};
 const status = t => el('span', {className: tone[t.status] ?? 'good', title: t.detail ?? ''}, t.code ?? t.status);
 const party = s => s ? link(s) : '';
 
@@ -223,6 +223,10 @@ async function search(text) {
       found.push(...account(a.body.accounts[0], changes.ok ? changes.body.transactions : [], holds.ok ? holds.body.transactions : []));
     }
     if (t.ok) found.push(...t.body.transactions.flatMap(transaction));
+    if (found.length === 0) { // queued or a dead letter: not in the log that is listed
+      const queued = await get('/v1/transactions/' + name);
+      if (queued.ok && queued.body.id) found.push(...transaction(queued.body));
+    }
     const fault = [a, t].find(r => r.status >= 500);
     if (found.length === 0) found.push(el('p', {className: 'bad'}, fault ? fault.body.detail : 'There is no account and no transaction of this name.'));
   } catch {
