@@ -32,8 +32,9 @@ type Config struct {
 	// (1 s), doubled with every attempt up to MaxBackoff (1 min).
 	Backoff, MaxBackoff time.Duration
 
-	MaxEnqueue int           // transactions that wait to be made durable; 50,000. Beyond it: Overloaded
-	Timeout    time.Duration // of one call of the store; 5 s
+	MaxEnqueue      int           // transactions that wait to be made durable; 50,000. Beyond it: Overloaded
+	MaxEnqueueBytes int           // and their size; 64 MiB
+	Timeout         time.Duration // of one call of the store; 5 s
 
 	Observe func(Outcome, int) // is called with the number of attempts; nil for nothing
 	Logger  *slog.Logger       // nil for slog.Default()
@@ -49,6 +50,7 @@ func (c Config) withDefaults() Config {
 	setDefault(&c.Backoff, time.Second)
 	setDefault(&c.MaxBackoff, time.Minute)
 	setDefault(&c.MaxEnqueue, 50_000)
+	setDefault(&c.MaxEnqueueBytes, 64<<20)
 	setDefault(&c.Timeout, 5*time.Second)
 	if c.Observe == nil {
 		c.Observe = func(Outcome, int) {}

@@ -13,6 +13,7 @@ const enqueueBatch = 10_000
 // submission is one caller of Enqueue, who waits for done.
 type submission struct {
 	txs     []*rbcs.Transaction
+	bytes   int
 	done    chan struct{}
 	results []rbcs.IntakeResult
 	err     error
@@ -29,7 +30,7 @@ func (q *Queue) Enqueue(ctx context.Context, txs []*rbcs.Transaction) ([]rbcs.In
 	if len(txs) == 0 {
 		return nil, nil
 	}
-	s := &submission{txs: txs, done: make(chan struct{})}
+	s := &submission{txs: txs, bytes: sizeOf(txs), done: make(chan struct{})}
 	if err := q.admit(s); err != nil {
 		return nil, err
 	}
@@ -52,16 +53,28 @@ func (q *Queue) admit(s *submission) error {
 		return &rbcs.Error{Code: rbcs.Unavailable, Message: "the service is stopping; nothing was accepted", RetryAfter: time.Second}
 	case len(s.txs) > enqueueBatch:
 		return rbcs.Errorf(rbcs.InvalidRequest, "%d transactions are more than the %d that can be queued at once", len(s.txs), enqueueBatch)
-	case q.pending+len(s.txs) > q.cfg.MaxEnqueue:
+	case q.pending+len(s.txs) > q.cfg.MaxEnqueue, q.pending > 0 && q.bytes+s.bytes > q.cfg.MaxEnqueueBytes:
 		return &rbcs.Error{Code: rbcs.Overloaded, Message: "too many submissions wait to be accepted; come back later", RetryAfter: time.Second}
 	}
 	q.pending += len(s.txs)
+	q.bytes += s.bytes
 	q.waiting = append(q.waiting, s)
 	if !q.enqueueing {
 		q.enqueueing = true
 		q.run.Go(q.enqueueAll)
 	}
 	return nil
+}
+
+// sizeOf returns about how many bytes transactions take in memory: what is of any
+// length, and the rest of them.
+func sizeOf(txs []*rbcs.Transaction) (bytes int) {
+	for _, t := range txs {
+		if t != nil {
+			bytes += 512 + len(t.Description) + len(t.Metadata)
+		}
+	}
+	return bytes
 }
 
 // enqueueAll makes durable what waits, until nothing does.
@@ -81,6 +94,9 @@ func (q *Queue) enqueueAll() {
 		cancel()
 		q.mu.Lock()
 		q.pending -= size
+		for _, s := range batch {
+			q.bytes -= s.bytes
+		}
 		q.mu.Unlock()
 		for _, s := range batch {
 			if s.err = err; err == nil {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -390,6 +391,41 @@ func TestEnqueueIsBounded(t *testing.T) {
 			t.Error(err)
 		}
 		if _, err := q.Enqueue(t.Context(), three[:1]); rbcs.CodeOf(err) != rbcs.Unavailable {
+			t.Error(err)
+		}
+	})
+}
+
+// slow is a store whose Enqueue takes a minute.
+type slow struct{ rbcs.IntakeStore }
+
+func (s slow) Enqueue(ctx context.Context, txs []*rbcs.Transaction) ([]rbcs.IntakeResult, error) {
+	time.Sleep(time.Minute)
+	return s.IntakeStore.Enqueue(context.WithoutCancel(ctx), txs)
+}
+
+// TestEnqueueIsBoundedInBytes: a few large submissions are as much as many small ones.
+func TestEnqueueIsBoundedInBytes(t *testing.T) {
+	bubble(t, intake.Config{}, func(t *testing.T, store rbcs.Store, f *faulty, _ *intake.Queue) {
+		q := intake.New(slow{store}, f, intake.Config{MaxEnqueueBytes: 2500, Logger: quiet})
+		large := func(id string) *rbcs.Transaction {
+			tx := transfer(id, "bank", "a")
+			tx.Description = strings.Repeat("x", 1000)
+			return tx
+		}
+		var first error
+		var run sync.WaitGroup
+		run.Go(func() { _, first = q.Enqueue(t.Context(), []*rbcs.Transaction{large("1")}) })
+		synctest.Wait()
+		if _, err := q.Enqueue(t.Context(), []*rbcs.Transaction{large("2")}); rbcs.CodeOf(err) != rbcs.Overloaded {
+			t.Error(err)
+		}
+		run.Wait()
+		if first != nil {
+			t.Error(first)
+		}
+		enqueue(t, q, large("2"))
+		if err := q.Stop(t.Context()); err != nil {
 			t.Error(err)
 		}
 	})

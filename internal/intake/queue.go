@@ -37,6 +37,7 @@ type Queue struct {
 	stopped    bool
 	waiting    []*submission
 	pending    int // their transactions, and those of the commit under way
+	bytes      int // and their size
 	enqueueing bool
 
 	stats cachedStats
