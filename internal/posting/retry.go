@@ -20,8 +20,12 @@ func (b *Batch) retry(t *rbcs.Transaction, d *Decision) {
 		d.Result = rbcs.Result{Transaction: *t, Err: rbcs.NotRetried(t.ID)}
 		return
 	}
+	again := *t
+	if was := &recorded.Transaction; !t.Settles() && t.Currency == "" && was.Currency != "" {
+		again.Currency, again.Amount = was.Currency, was.Amount // what the source account has now may be another one
+	}
 	*d = Decision{}
-	b.decide(t, d)
+	b.decide(&again, d)
 	if d.Err == nil {
 		d.Attempt = recorded.Attempt + 1
 		b.Recorded[t.ID] = &d.Result

@@ -9,6 +9,7 @@ import (
 
 var retryTests = []test{
 	{"posts", testRetryPosts},
+	{"currency", testRetryCurrency},
 	{"refused", testRetryRefused},
 	{"settlements", testRetrySettlements},
 	{"twins", testRetryTwins},
@@ -59,6 +60,20 @@ func testRetryPosts(e *env) {
 	}
 	if none, err := e.store.Attempts(e.ctx, e.name+"none"); err != nil || len(none) != 0 {
 		e.t.Errorf("attempts of nothing: %v, %v", none, err)
+	}
+}
+
+// testRetryCurrency leaves out, in a retry, a currency that is not the account's: it stays what was recorded.
+func testRetryCurrency(e *env) {
+	m, a, b := e.pair()
+	t := e.transfer("t", a, b, "1.00")
+	t.Currency = "EUR"
+	without := retried(t, 2)
+	without.Currency = ""
+	for _, r := range e.wantOutcomes(m, "currency_mismatch currency_mismatch", t, without) {
+		if r.Transaction.Currency != "EUR" {
+			e.t.Errorf("attempt %d is in %q", r.Attempt, r.Transaction.Currency)
+		}
 	}
 }
 

@@ -64,7 +64,11 @@ func (m *model) retry(t *rbcs.Transaction, got *rbcs.Result) rbcs.Result {
 	if latest.Status != rbcs.Rejected {
 		return *failure(t, rbcs.NotRejected)
 	}
-	want := *m.decide(t, got)
+	words := *t
+	if !t.Settles() && t.Currency == "" && latest.Transaction.Currency != "" { // its currency stays what it was
+		words.Currency, words.Amount = latest.Transaction.Currency, latest.Transaction.Amount
+	}
+	want := *m.decide(&words, got)
 	if want.Err == nil {
 		want.Attempt = latest.Attempt + 1
 		m.record(&want)
