@@ -158,6 +158,7 @@ func printLoad(w io.Writer, r *load.Report) {
 	}
 	row("posted", r.Transactions.Posted, perSecond(r.Transactions.PerSecond))
 	row("reads", r.Reads.OK, perSecond(r.Reads.PerSecond))
+	row("from cache", r.Reads.Cached, "")
 	row("rejected", r.Transactions.Rejected, "")
 	row("shed", r.Transactions.Shed, "(overloaded or unavailable: refused at once, nothing recorded)")
 	row("refused", r.Transactions.Refused, "")

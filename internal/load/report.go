@@ -47,6 +47,7 @@ type Transactions struct {
 // Reads counts balances that were read.
 type Reads struct {
 	OK        int64   `json:"ok"`
+	Cached    int64   `json:"cached"` // of them, served by a cache
 	Failed    int64   `json:"failed"`
 	Stale     int64   `json:"stale"` // older than what was acknowledged before the read began: must be 0
 	PerSecond float64 `json:"per_second"`
@@ -96,6 +97,7 @@ func newReport(cfg *Config, run string, workers []*worker, elapsed time.Duration
 		r.Transactions.Refused += w.kinds[refused]
 		r.Transactions.Unknown += w.kinds[unknown]
 		r.Reads.OK += w.read
+		r.Reads.Cached += w.cached
 		r.Reads.Failed += w.readFailed
 		r.Reads.Stale += w.stale
 		if w.firstError != nil && r.FirstError == "" {

@@ -231,16 +231,22 @@ func (e *exchange) problemCode() (code rbcs.Code) {
 	return code
 }
 
-// balanceVersion reads the version of a balance.
-func (e *exchange) balanceVersion() (version int64, err error) {
+// balance reads the version of a balance, and whether a cache served it.
+func (e *exchange) balance() (version int64, cached bool, err error) {
 	e.dec.ResetBytes(e.response.Body())
 	version = -1
 	err = e.dec.ObjBytes(func(d *jx.Decoder, key []byte) (err error) {
-		if string(key) != "version" {
-			return d.Skip()
+		switch string(key) {
+		case "version":
+			version, err = d.Int64()
+		case "served_by":
+			var by []byte
+			by, err = d.StrBytes()
+			cached = string(by) == "cache"
+		default:
+			err = d.Skip()
 		}
-		version, err = d.Int64()
 		return err
 	})
-	return version, err
+	return version, cached, err
 }

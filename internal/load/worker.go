@@ -25,6 +25,7 @@ type worker struct {
 	codes         map[rbcs.Code]int64
 	kinds         [refused + 1]int64 // transactions
 	read, stale   int64              // balances; those that were older than what was acknowledged
+	cached        int64              // of those that were read, from a cache
 	readFailed    int64
 	unresolved    []unresolved
 	firstError    error
@@ -177,9 +178,9 @@ func (w *worker) readBalance(account uint64, due time.Time) (overload bool) {
 	status, err := w.target.do(w.exchange, string(w.body), nil)
 	w.reads.add(time.Since(due))
 	w.done.Add(1)
-	version := int64(-1)
+	version, cached := int64(-1), false
 	if err == nil && status == fasthttp.StatusOK {
-		version, err = w.exchange.balanceVersion()
+		version, cached, err = w.exchange.balance()
 	}
 	w.answered(status, err)
 	switch {
@@ -190,6 +191,9 @@ func (w *worker) readBalance(account uint64, due time.Time) (overload bool) {
 		w.stale++
 	}
 	w.read++
+	if cached {
+		w.cached++
+	}
 	return false
 }
 

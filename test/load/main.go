@@ -56,6 +56,11 @@ var measurements = []measurement{
 	{"service CPU gateway", perServiceCPU(true)},
 	{"service CPU direct at a rate", perServiceCPU(false, "--rate", sameRate)},
 	{"service CPU gateway at a rate", perServiceCPU(true, "--rate", sameRate)},
+	{"cache batch uniform", withCache("--workload", "uniform", "--clients", "8", "--batch", "1000")},
+	{"cache single uniform", withCache("--workload", "uniform", "--clients", "256")},
+	{"postgres mixed", onPostgres("--workload", "mixed", "--clients", "256")},
+	{"cache mixed", withCache("--workload", "mixed", "--clients", "256")},
+	{"cache balance reads", withCache("--workload", "read", "--clients", "64", "--accounts", "1000")},
 	{"postgres balance reads", onPostgres("--workload", "read", "--clients", "64")},
 	{"sqlite balance reads", onSQLite("--workload", "read", "--clients", "64")},
 }
@@ -75,6 +80,10 @@ var ratios = []struct {
 	{"sqlite single uniform", "postgres single uniform", 0.5},
 	{"postgres single hold", "postgres single uniform", 0.5}, // holds and settlements per second: each may cost two transfers
 	{"sqlite single hold", "sqlite single uniform", 0.5},
+	{"cache batch uniform", "postgres batch uniform", 0.75}, // marks and refreshes
+	{"cache single uniform", "postgres single uniform", 0.9},
+	{"cache mixed", "postgres mixed", 1},
+	{"cache balance reads", "empty handler", 0.6},
 	{"service CPU gateway", "service CPU direct", 0.8}, // per second of processor time in the service
 	{"service CPU gateway at a rate", "service CPU direct at a rate", 0.8},
 }

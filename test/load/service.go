@@ -14,6 +14,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"rbcs/internal/testenv"
 )
 
 // onPostgres measures rbcs bench against rbcs serve on an empty PostgreSQL database.
@@ -25,6 +27,23 @@ func onPostgres(bench ...string) func(context.Context, *machine) (float64, error
 		}
 		defer drop()
 		return m.bench(ctx, []string{"--store", dsn, "--migrate"}, bench)
+	}
+}
+
+// withCache measures the same with the balance cache, on an empty Redis.
+func withCache(bench ...string) func(context.Context, *machine) (float64, error) {
+	return func(ctx context.Context, m *machine) (float64, error) {
+		dsn, drop, err := m.database(ctx)
+		if err != nil {
+			return 0, err
+		}
+		defer drop()
+		redis, err := testenv.NewRedis(ctx)
+		if err != nil {
+			return 0, err
+		}
+		defer redis.Close()
+		return m.bench(ctx, []string{"--store", dsn, "--migrate", "--redis", redis.URL}, bench)
 	}
 }
 
@@ -52,6 +71,9 @@ func (m *machine) bench(ctx context.Context, serve, bench []string) (perSecond f
 	}
 	defer func() { err = errors.Join(err, service.stop()) }()
 	result, err := m.load(ctx, address, bench...)
+	if result.Reads.OK > 0 {
+		fmt.Fprintf(os.Stderr, "%.1f %% of the reads were answered by a cache\n", 100*float64(result.Reads.Cached)/float64(result.Reads.OK))
+	}
 	return result.Transactions.PerSecond + result.Reads.PerSecond, err
 }
 
@@ -121,6 +143,8 @@ type loaded struct {
 		PerSecond float64 `json:"posted_per_second"`
 	} `json:"transactions"`
 	Reads struct {
+		OK        int64   `json:"ok"`
+		Cached    int64   `json:"cached"`
 		PerSecond float64 `json:"per_second"`
 	} `json:"reads"`
 }
