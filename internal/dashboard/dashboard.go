@@ -21,8 +21,8 @@ var assets embed.FS
 // Handler serves / and /docs.
 func Handler() http.Handler {
 	mux := http.NewServeMux()
-	mux.Handle("GET /{$}", newPage("index"))
-	mux.Handle("GET /docs", newPage("docs"))
+	mux.Handle("GET /{$}", newPage("index", "queue.js", "index.js"))
+	mux.Handle("GET /docs", newPage("docs", "docs.js"))
 	return mux
 }
 
@@ -32,10 +32,13 @@ type page struct {
 	policy   string
 }
 
-// newPage puts a page together. It panics where an asset is missing, which a
-// test would see.
-func newPage(name string) page {
-	style, script := asset("style.css"), asset(name+".js")
+// newPage puts a page together, its scripts in their order. It panics where an
+// asset is missing, which a test would see.
+func newPage(name string, scripts ...string) page {
+	style, script := asset("style.css"), ""
+	for _, s := range scripts {
+		script += asset(s)
+	}
 	document := strings.NewReplacer("/*style*/", style, "/*script*/", script).Replace(asset(name + ".html"))
 	return page{[]byte(document), strings.Join([]string{
 		"default-src 'none'", "connect-src 'self'", "script-src " + source(script), "style-src " + source(style),

@@ -62,6 +62,43 @@ func TestTheQueueIsFound(t *testing.T) {
 	}
 }
 
+// TestScriptsFit: the scripts find what they look for on the page, once each, and
+// none of them uses another's constants before they are there.
+func TestScriptsFit(t *testing.T) {
+	w := httptest.NewRecorder()
+	Handler().ServeHTTP(w, httptest.NewRequest("GET", "/", nil))
+	document := w.Body.String()
+	looked := regexp.MustCompile(`(?:\$|alarm)\('([a-z-]+)'`).FindAllStringSubmatch(document, -1)
+	for _, id := range looked {
+		if n := strings.Count(document, `id="`+id[1]+`"`); n != 1 {
+			t.Errorf("the page has %d elements %s", n, id[1])
+		}
+	}
+	if len(looked) < 20 {
+		t.Errorf("the scripts look for %d elements only", len(looked))
+	}
+	if found := regexp.MustCompile(`(?m)^\$\(.*|^el\(.*`).FindString(asset("queue.js")); found != "" {
+		t.Errorf("it runs before index.js does: %s", found)
+	}
+}
+
+// TestQueue: dead letters are listed, opened, replayed and discarded as the API wants it.
+func TestQueue(t *testing.T) {
+	w := httptest.NewRecorder()
+	Handler().ServeHTTP(w, httptest.NewRequest("GET", "/", nil))
+	for _, part := range []string{
+		"`/v1/intake?state=${state}&limit=${queue.limit}`", "get('/v1/intake/' + encodeURIComponent(id))",
+		"send(`/v1/intake/${encodeURIComponent(t.id)}/${verb}`", "post('replay')", "post('discard')", "reason.value.trim()", "confirm(`Discard ",
+		`<label for="states">`, `value="dead,retrying"`, "'Content-Type': 'application/json'",
+		"rbcs_intake_depth", "rbcs_intake_oldest_seconds ", "hits|misses|marks_met|leases_met|fallbacks|checked|differences",
+		`<section id="queue" aria-labelledby="queue-title" hidden>`, `<section id="cache" aria-labelledby="cache-title" hidden>`,
+	} {
+		if !strings.Contains(w.Body.String(), part) {
+			t.Errorf("the page has no %s", part)
+		}
+	}
+}
+
 // TestNarrowAndIdle: on a narrow screen each cell says itself what it is, so that no
 // column is out of sight, and a chart without transactions says so.
 func TestNarrowAndIdle(t *testing.T) {

@@ -16,15 +16,25 @@ async function get(path) {
   return {ok: response.ok, status: response.status, body};
 }
 
+async function send(path, content) {
+  const response = await fetch(path, {method: 'POST', headers: {'Content-Type': 'application/json'}, body: JSON.stringify(content), signal: AbortSignal.timeout(30000)});
+  return {ok: response.ok, body: await response.json()};
+}
+
 // The metrics that are shown, from Prometheus' text: name{labels} value.
 async function metrics() {
-  const sums = {posted: 0, rejected: 0, error: 0, commits: 0, seconds: 0};
+  const sums = {posted: 0, rejected: 0, error: 0, commits: 0, seconds: 0, depth: {}, cache: {}};
   const response = await fetch('/metrics', {signal: AbortSignal.timeout(10000)});
   if (!response.ok) return null;
   for (const line of (await response.text()).split('\n')) {
     const value = Number(line.slice(line.lastIndexOf(' ') + 1));
     const outcome = /^rbcs_transactions_total\{.*outcome="(posted|held|rejected|error)"/.exec(line);
+    const depth = /^rbcs_intake_depth\{.*state="(\w+)"/.exec(line);
+    const cache = /^rbcs_cache_(hits|misses|marks_met|leases_met|fallbacks|checked|differences)_total[ {]/.exec(line);
     if (outcome) sums[outcome[1] === 'held' ? 'posted' : outcome[1]] += value;
+    else if (depth) sums.depth[depth[1]] = value;
+    else if (cache) sums.cache[cache[1]] = (sums.cache[cache[1]] ?? 0) + value;
+    else if (line.startsWith('rbcs_intake_oldest_seconds ')) sums.oldest = value;
     else if (line.startsWith('rbcs_gateway_instances ')) sums.instances = value;
     else if (line.startsWith('rbcs_gateway_instances_ready ')) sums.ready = value;
     else if (line.startsWith('rbcs_commit_duration_seconds_sum ')) sums.seconds = value;
@@ -59,6 +69,8 @@ async function showMetrics() {
     }
   }
   showIdle();
+  showDepth(now);
+  showCache(now);
   before = {at, now};
 }
 
@@ -97,8 +109,8 @@ const tone = {rejected: 'bad', dead: 'bad', held: 'warn', queued: 'warn', discar
 const status = t => el('span', {className: tone[t.status] ?? 'good', title: t.detail ?? ''}, t.code ?? t.status);
 const party = s => s ? link(s) : '';
 
-function table(columns, rows) {
-  if (rows.length === 0) return el('p', {className: 'soft'}, 'None yet.');
+function table(columns, rows, empty = 'None yet.') {
+  if (rows.length === 0) return el('p', {className: 'soft'}, empty);
   const cellOf = (row, [title, cell, right]) => { // on a narrow screen a cell says itself what it is
     const td = el('td', {className: right ? 'num' : ''}, cell(row));
     td.dataset.title = title;
@@ -202,10 +214,11 @@ function account(a, changes, holds) {
 }
 
 const links = ['source', 'destination', 'original', 'account', 'settled_by'];
-function transaction(t) {
-  const known = Object.entries(t).map(([k, v]) => [k.replaceAll('_', ' '),
+function transaction(t, form = '') {
+  const known = Object.entries(t).filter(([k]) => k !== 'attempts').map(([k, v]) => [k.replaceAll('_', ' '),
     links.includes(k) ? link(v) : k === 'status' ? status({status: v}) : typeof v === 'object' ? JSON.stringify(v) : String(v)]);
-  return [el('h3', {}, 'Transaction ', el('span', {className: 'id'}, t.id)), facts(known)];
+  return [el('h3', {}, 'Transaction ', el('span', {className: 'id'}, t.id)), facts(known), form,
+    ...(t.attempts ? timeline(t.attempts) : [])];
 }
 
 let asked = 0;
@@ -225,12 +238,12 @@ async function search(text) {
     if (t.ok) found.push(...t.body.transactions.flatMap(transaction));
     if (found.length === 0) { // queued or a dead letter: not in the log that is listed
       const queued = await get('/v1/transactions/' + name);
-      if (queued.ok && queued.body.id) found.push(...transaction(queued.body));
+      if (queued.ok && queued.body.id) found.push(entryBox(queued.body));
     }
     const fault = [a, t].find(r => r.status >= 500);
     if (found.length === 0) found.push(el('p', {className: 'bad'}, fault ? fault.body.detail : 'There is no account and no transaction of this name.'));
   } catch {
-    found.push(el('p', {className: 'bad'}, 'The service is not reachable.'));
+    found.push(el('p', {className: 'bad'}, unreachable));
   }
   if (mine === asked) $('found').replaceChildren(...found); // a later search may have been answered first
 }
@@ -241,9 +254,11 @@ $('search').addEventListener('submit', event => {
   search($('query').value);
 });
 
+$('states').addEventListener('change', () => showEntries().catch(() => {}));
+
 async function tick() {
   if (document.hidden) unfollow(0);
-  else await Promise.allSettled([showHealth(), showMetrics(), showLatest()]);
+  else await Promise.allSettled([showHealth(), showMetrics(), showLatest(), showQueue()]);
   setTimeout(tick, every);
 }
 tick();
