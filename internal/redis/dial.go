@@ -24,6 +24,11 @@ const (
 	// its own, so that no read waits behind the marks of a large batch.
 	pipelineAlone = 256
 
+	// flushDelay is how long a connection that has just sent collects further
+	// commands. Under load it spares a read two system calls, here and in Redis:
+	// a sixth more reads from two processors (docs/performance.md).
+	flushDelay = 100 * time.Microsecond
+
 	// topologyEvery is how often a cluster's or a Sentinel's idea of who is
 	// primary is looked at, beside what they tell by themselves.
 	topologyEvery = 5 * time.Second
@@ -71,6 +76,9 @@ func clientOptions(rawURL string) (rueidis.ClientOption, error) {
 	}
 	o.BlockingPipeline = pipelineAlone
 	o.DisableCache = true
+	if o.MaxFlushDelay == 0 {
+		o.MaxFlushDelay = flushDelay
+	}
 	// A command is carried out once or not at all, perhaps late: sent again, a
 	// lease could come back that was replaced by a mark since.
 	o.DisableRetry = true
