@@ -26,8 +26,8 @@ const (
 
 	// flushDelay is how long a connection that has just sent collects further
 	// commands. Under load it spares a read two system calls, here and in Redis:
-	// a sixth more reads from two processors (docs/performance.md).
-	flushDelay = 100 * time.Microsecond
+	// a third more reads from two processors (docs/performance.md).
+	flushDelay = 250 * time.Microsecond
 
 	// topologyEvery is how often a cluster's or a Sentinel's idea of who is
 	// primary is looked at, beside what they tell by themselves.

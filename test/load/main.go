@@ -12,7 +12,7 @@
 //     (pgbench/*.sql);
 //   - raw insert: the rows that rbcs writes, into its own table, by
 //     INSERT … SELECT FROM unnest over 4 connections, and nothing else;
-//   - empty handler: what net/http serves to rbcs's load generator.
+//   - empty handler: the balance reads that net/http alone serves to rbcs bench.
 package main
 
 import (

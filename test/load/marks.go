@@ -2,10 +2,13 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"net/http/httputil"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -15,7 +18,6 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/valyala/fasthttp"
 	"golang.org/x/sync/errgroup"
 
 	"rbcs/internal/postgres"
@@ -131,44 +133,41 @@ func rawInsert(ctx context.Context, m *machine) (float64, error) {
 	return float64(rows.Load()) / float64(m.seconds), err
 }
 
-// emptyHandler serves rbcs bench's balance reads from a handler that does
-// nothing: what is left is net/http and the load generator.
-func emptyHandler(_ context.Context, m *machine) (float64, error) {
+// emptyHandler serves the balance reads of rbcs bench from a handler that does
+// nothing: what is left is net/http and the load generator. Everything else, the
+// accounts before and after, goes on to a service.
+func emptyHandler(ctx context.Context, m *machine) (perSecond float64, err error) {
+	address, err := freeAddress()
+	if err != nil {
+		return 0, err
+	}
+	dir, err := os.MkdirTemp(m.dir, "empty-")
+	if err != nil {
+		return 0, err
+	}
+	defer os.RemoveAll(dir)
+	service, err := m.start(ctx, address, "serve", "--store", "sqlite:"+filepath.Join(dir, "rbcs.db"))
+	if err != nil {
+		return 0, err
+	}
+	defer func() { err = errors.Join(err, service.stop()) }()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return 0, err
 	}
 	body := []byte(`{"number":"a","currency":"USD","balance":"0.00","available":"0.00","held":"0.00","version":0,` +
 		`"as_of":"2026-01-01T00:00:00.000000Z","served_by":"store"}`)
-	server := &http.Server{ReadHeaderTimeout: time.Second, Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /v1/accounts/{number}/balance", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
 		_, _ = w.Write(body)
-	})}
+	})
+	mux.Handle("/", httputil.NewSingleHostReverseProxy(&url.URL{Scheme: "http", Host: address}))
+	server := &http.Server{ReadHeaderTimeout: time.Second, Handler: mux}
 	go func() { _ = server.Serve(listener) }()
 	defer server.Close()
-
-	url := "http://" + listener.Addr().String() + "/v1/accounts/a/balance"
-	var requests atomic.Int64
-	end := time.Now().Add(time.Duration(m.seconds) * time.Second)
-	var group errgroup.Group
-	host := &fasthttp.HostClient{Addr: listener.Addr().String(), MaxConns: 64} // what rbcs bench sends with
-	defer host.CloseIdleConnections()
-	for range 64 {
-		group.Go(func() error {
-			var request fasthttp.Request
-			var answer fasthttp.Response
-			request.SetRequestURI(url)
-			for time.Now().Before(end) {
-				if err := host.Do(&request, &answer); err != nil {
-					return err
-				}
-				requests.Add(1)
-			}
-			return nil
-		})
-	}
-	err = group.Wait()
-	return float64(requests.Load()) / float64(m.seconds), err
+	result, err := m.load(ctx, listener.Addr().String(), "--workload", "read", "--clients", "64", "--accounts", "1000")
+	return result.Reads.PerSecond, err
 }
 
 // database makes an empty database, and returns its DSN and what drops it.
