@@ -15,10 +15,8 @@ import (
 	"time"
 )
 
-// By how many seconds clocks jump. The database's jumps by less than what the
-// cache's switch allows for: who sets it ahead by more than a declaration lasts
-// (four minutes) ends that, and for a second, until each instance has looked
-// again, an older balance may be served.
+// By how many seconds clocks jump. A database's clock that is set ahead while the
+// cache is off ends that early (ADR 0007): no fault of this suite turns it off then.
 const (
 	jump         = 3600 // an instance's
 	databaseJump = 60

@@ -151,7 +151,7 @@ Recovery is the time to the first success: from the fault itself where the rest 
 
 After every scenario the load is stopped, what is undecided is submitted again, and then these are compared: everything that a client was told with the log (status, sequence, time, versions, balances); everything in the log with what was sent; every account's balance, held amount and version with what the log makes of what was sent; the sum of all balances with zero; and ` + "`rbcs verify`" + ` replays the log by itself. While the load runs, a reader at each instance checks that no balance is older than what anybody was told before. Whatever differs, a request that is answered after the client's deadline, and an error that no retry can mend, is an anomaly.
 
-The clock of an instance jumps within the program itself (a program in Go cannot be deceived from outside). The database's is another clock_timestamp() for the service's sessions. It jumps by a minute: set ahead by more than the four minutes for which a cache is declared to be in use, it ends the declaration, and an older balance may be served for a second, until each instance has looked again.
+The clock of an instance jumps within the program itself (a program in Go cannot be deceived from outside). The database's is another clock_timestamp() for the service's sessions. It jumps by a minute.
 `
 
 func (r *Run) writeAnomalies(b *strings.Builder) {
