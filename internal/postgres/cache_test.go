@@ -130,7 +130,8 @@ func TestCommitTurnsTheCacheOff(t *testing.T) {
 				_, err := s.CommitFenced(t.Context(), []*rbcs.Transaction{transfer("x")}, fence)
 				finished <- err
 			}()
-			eventually(t, conn, "select coalesce(off_until > clock_timestamp() and off_since > '-infinity' and timeline = $1, false) from cache_control", timeline)
+			eventually(t, conn, `select coalesce(off_until > clock_timestamp() and off_since > '-infinity' and timeline = $1, false)
+				and (select xmax <> 0 from accounts where number = 'a:0') from cache_control`, timeline) // off, and the account is locked
 			if r := reading(t, reader, "a:0"); r.Fillable || r.Version != 0 {
 				t.Errorf("while it waits: %+v", r)
 			}
