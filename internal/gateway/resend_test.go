@@ -60,19 +60,23 @@ func TestSendsABatchAgain(t *testing.T) {
 		`{"status":"rejected","code":"insufficient_funds"},{"status":"posted","id":"unavailable"}`: false,
 	} {
 		a, b := newFake(t, says(http.StatusOK, `{"results":[`+item+`]}`)), newFake(t, echo)
-		u := newGateway(t, Config{}, a, b)
-		seen := 0
-		for _, got := range untilBoth(t, u, a, b, http.MethodPost, transactions+"/batch", "x") {
-			if got.status == http.StatusOK {
-				seen++
+		t.Run("both", func(t *testing.T) { // each gateway ends before the next one begins
+			u := newGateway(t, Config{}, a, b)
+			seen := 0
+			for _, got := range untilBoth(t, u, a, b, http.MethodPost, transactions+"/batch", "x") {
+				if got.status == http.StatusOK {
+					seen++
+				}
 			}
-		}
-		if (seen == 0) != again {
-			t.Errorf("%s: the client saw it %d times", item, seen)
-		}
-		if only := newGateway(t, Config{}, a).do(http.MethodPost, transactions+"/batch", "x"); only.status != http.StatusOK {
-			t.Errorf("%s: without another instance it is answered with %+v", item, only)
-		}
+			if (seen == 0) != again {
+				t.Errorf("%s: the client saw it %d times", item, seen)
+			}
+		})
+		t.Run("only", func(t *testing.T) {
+			if only := newGateway(t, Config{}, a).do(http.MethodPost, transactions+"/batch", "x"); only.status != http.StatusOK {
+				t.Errorf("%s: without another instance it is answered with %+v", item, only)
+			}
+		})
 	}
 }
 
@@ -238,9 +242,11 @@ func TestBudget(t *testing.T) {
 func TestLostReadIsInNoDoubt(t *testing.T) {
 	a := newFake(t, dies)
 	for path, method := range map[string]string{"/v1/accounts/a": http.MethodGet, "/v1/transactions": http.MethodOptions, "/v1/balances/get": http.MethodPost} {
-		if got := newGateway(t, Config{}, a).do(method, path, "x"); got.code() != rbcs.Unavailable {
-			t.Errorf("%s %s: got %+v", method, path, got)
-		}
+		t.Run(path, func(t *testing.T) { // each gateway ends before the next one begins
+			if got := newGateway(t, Config{}, a).do(method, path, "x"); got.code() != rbcs.Unavailable {
+				t.Errorf("%s: got %+v", method, got)
+			}
+		})
 	}
 }
 
