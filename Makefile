@@ -40,7 +40,7 @@ bench: deps ## the figures of docs/performance.md, in one run (15 minutes)
 
 .PHONY: property
 property: deps ## 100,000 random operations of all types by several committers on both stores, then the audit (3 minutes)
-	$(GO) test -count=1 -run Conformance ./internal/sqlite ./internal/postgres -storetest.operations=100000 -v | grep -E "Throng|^(ok|FAIL)"
+	$(GO) test -count=1 -run Conformance ./internal/sqlite ./internal/postgres -storetest.operations=100000
 
 .PHONY: resilience
 resilience: deps ## break everything under load for half an hour; writes docs/reports

@@ -80,8 +80,13 @@ func (f *frontier) advance(timeline int64, m mark, oldest int64) (settled int64,
 
 // The two are statements of their own, one after the other. The age of a number
 // counts from the next one to be given out.
+//
+// The last sequence is asked for with the function, which locks the sequence's
+// page. A select from the sequence reads beside that lock, and now and then sees
+// what nextval has there while it writes its log record: a number that is up to
+// 32 ahead of what was given out (nextval_internal in PostgreSQL's sequence.c).
 const (
-	lastSequenceSQL = "select case when is_called then last_value else 0 end from transactions_sequence"
+	lastSequenceSQL = "select coalesce(pg_sequence_last_value('transactions_sequence'), 0)"
 	runningSQL      = `
 select oldest::text::bigint, oldest::text::bigint + age(oldest::xid), ` + timelineSQL + `
 from (select pg_snapshot_xmin(pg_current_snapshot()) as oldest) as running`

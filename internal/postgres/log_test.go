@@ -99,6 +99,38 @@ func TestLogWaitsForTheLate(t *testing.T) {
 	}
 }
 
+// TestLastSequenceIsNotAhead reads the last sequence while others take them:
+// what is given out after that is behind it.
+func TestLastSequenceIsNotAhead(t *testing.T) {
+	dsn := migrated(t)
+	end := time.Now().Add(3 * time.Second)
+	var takers sync.WaitGroup
+	defer takers.Wait()
+	for range 4 {
+		conn := connect(t, dsn)
+		takers.Go(func() {
+			for time.Now().Before(end) && !t.Failed() {
+				if _, err := conn.Exec(t.Context(), "select count(nextval('transactions_sequence')) from generate_series(1, 1000)"); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	conn := connect(t, dsn)
+	for looks := 0; time.Now().Before(end); looks++ {
+		var last, next int64
+		b := &pgx.Batch{}
+		b.Queue(lastSequenceSQL).QueryRow(func(row pgx.Row) error { return row.Scan(&last) })
+		b.Queue("select nextval('transactions_sequence')").QueryRow(func(row pgx.Row) error { return row.Scan(&next) })
+		if err := conn.SendBatch(t.Context(), b).Close(); err != nil {
+			t.Fatal(err)
+		}
+		if next <= last {
+			t.Fatalf("at look %d the last sequence was %d, and then %d was given out", looks, last, next)
+		}
+	}
+}
+
 // TestEverySequenceHasANumber commits a batch that locks nothing: its
 // transaction has a number all the same when it takes its sequences.
 func TestEverySequenceHasANumber(t *testing.T) {

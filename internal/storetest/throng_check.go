@@ -106,6 +106,9 @@ func (c *throng) checkFollowed(followed []rbcs.Result) {
 	next := 0
 	err := c.store.Dump(c.ctx, func(r *rbcs.Result) error {
 		if next < len(followed) {
+			if followed[next].Sequence != r.Sequence {
+				return fmt.Errorf("the follower saw sequence %d where the log has %d", followed[next].Sequence, r.Sequence)
+			}
 			c.same(followed[next], *r)
 		}
 		next++
