@@ -13,7 +13,7 @@ func (b *Batch) decideGroup(members []*rbcs.Transaction, decisions []Decision) {
 		if recorded, ok := b.Recorded[t.ID]; ok {
 			taken++
 			decisions[i].replay(t, recorded)
-		} else if err := b.queued(t); err != nil {
+		} else if _, err := b.queued(t); err != nil {
 			taken++
 			decisions[i].Result = rbcs.Result{Transaction: *t, Err: err}
 		}

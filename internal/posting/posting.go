@@ -98,28 +98,49 @@ func (b *Batch) decideOne(t *rbcs.Transaction, d *Decision) {
 		d.replay(t, recorded)
 		return
 	}
-	if err := b.queued(t); err != nil {
+	asked, err := b.queued(t)
+	if err != nil {
 		d.Result = rbcs.Result{Transaction: *t, Err: err}
 		return
 	}
-	b.decide(t, d)
+	b.decide(asked, d)
 	if d.Err == nil {
 		b.Recorded[t.ID] = &d.Result
 	}
 }
 
 // queued refuses a client's transaction whose ID stands for another one in the
-// durable queue, and the queue's own one that was discarded since a worker claimed it.
-func (b *Batch) queued(t *rbcs.Transaction) *rbcs.Error {
-	entry, ok := b.Queued[t.ID]
-	if !ok || t.Turn != rbcs.Direct && entry.State != rbcs.IntakeDiscarded {
-		return nil
+// durable queue, and the queue's own one that was discarded since a worker claimed
+// it. Otherwise it returns what is to be decided: a client that leaves out the
+// currency of what is queued means that one, whatever the account has.
+func (b *Batch) queued(t *rbcs.Transaction) (*rbcs.Transaction, *rbcs.Error) {
+	stored, ok := b.Queued[t.ID]
+	if !ok || t.Turn != rbcs.Direct && stored.State != rbcs.IntakeDiscarded {
+		return t, nil
 	}
-	return entry.Conflict(t)
+	entry := *stored
+	was := &entry.Transaction
+	if source := b.Accounts[was.Source]; was.Currency == "" && source != nil {
+		was.Currency = source.Currency.Code
+	}
+	if err := entry.Conflict(t); err != nil {
+		return nil, err
+	}
+	if t.Currency == "" && stored.Transaction.Currency != "" {
+		t = new(*t)
+		t.Currency, t.Amount = was.Currency, was.Amount // the same amount, in the currency's minor units
+	}
+	return t, nil
 }
 
-// replay answers a transaction whose ID is recorded.
+// replay answers a transaction whose ID is recorded. What the queue submits may
+// name a currency where a client, at the same moment, named none and there was no
+// account to tell it: that was rejected, and it is the same.
 func (d *Decision) replay(t *rbcs.Transaction, recorded *rbcs.Result) {
+	if t.Turn != rbcs.Direct && t.Currency != "" && recorded.Transaction.Currency == "" {
+		t = new(*t)
+		t.Currency = ""
+	}
 	if fields := t.Conflicts(recorded); fields != nil {
 		d.Result = rbcs.Result{Transaction: *t, Err: &rbcs.Error{
 			Code:    rbcs.IDConflict,

@@ -14,6 +14,8 @@ var intakeTests = []test{
 	{"recorded-before", testIntakeRecorded},
 	{"decided-directly", testIntakeDirect},
 	{"in-a-group", testIntakeGroup},
+	{"currency", testIntakeCurrency},
+	{"currency-at-the-same-moment", testIntakeCurrencyRace},
 	{"scheduled", testIntakeScheduled},
 	{"in-order", testIntakeOrder},
 	{"bounded", testIntakeBounds},
