@@ -107,6 +107,16 @@ type Committer interface {
 	Preview(ctx context.Context, batch []*Transaction) ([]Result, error)
 }
 
+// SharedStore is a [Store] that several processes share.
+type SharedStore interface {
+	Store
+
+	// Database is Check, and names the database that was checked: the same to all
+	// who share it, after its standby was promoted too, and another one for what
+	// was restored from its dump. "" where that cannot be told.
+	Database(ctx context.Context) (string, error)
+}
+
 // AccountQuery selects accounts. Zero values do not restrict.
 type AccountQuery struct {
 	Prefix   string

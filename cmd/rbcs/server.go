@@ -87,14 +87,18 @@ func startServer(ctx context.Context, cfg ServeCmd, m *Main) (_ *server, err err
 	return s, nil
 }
 
-// ready fails as soon as the service is told to stop.
-func (s *server) ready(ctx context.Context) error {
+// ready fails as soon as the service is told to stop. It names the database that
+// instances share, so that a gateway notices one that stands on another.
+func (s *server) ready(ctx context.Context) (database string, err error) {
 	if s.draining.Load() {
-		return rbcs.Errorf(rbcs.Unavailable, "the service is stopping")
+		return "", rbcs.Errorf(rbcs.Unavailable, "the service is stopping")
 	}
 	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
 	defer cancel()
-	return s.store.Check(ctx)
+	if shared, ok := s.store.(rbcs.SharedStore); ok {
+		return shared.Database(ctx)
+	}
+	return "", s.store.Check(ctx)
 }
 
 // readyTimeout is how long the database may take to say that it is there.

@@ -247,16 +247,18 @@ func (s *Store) turnOff(ctx context.Context, timeline int64) (wait time.Duration
 var (
 	lookAtSQL = "select " + databaseSQL + ", " + timelineNumberSQL + ", c.timeline = " + timelineNumberSQL + ", " + usedSQL + ", " + halfSQL + ", " + offSQL +
 		", greatest(c.in_use_until, 'epoch') from cache_control c where c.one"
-	// databaseSQL names the database in a cache that others use too. A restored dump
-	// has the row of the database that it came from, but not its cluster or OID.
-	databaseSQL = "c.database || '/' || (select system_identifier from pg_control_system()) || '/' || (select oid from pg_database where datname = current_database())"
-	halfSQL     = "(c.in_use_until > clock_timestamp() + " + seconds(inUse/2) + ")"
+	halfSQL = "(c.in_use_until > clock_timestamp() + " + seconds(inUse/2) + ")"
 
 	// A declaration after none has held for long begins with the server's timeline:
 	// nothing that was cached on another one is left.
 	declareCacheSQL = "update cache_control c set in_use_until = clock_timestamp() + " + seconds(inUse) +
 		", timeline = case when " + usedSQL + " then c.timeline else $1 end where c.one and $1 = " + timelineNumberSQL + " and not " + halfSQL
 )
+
+// databaseSQL names the database among others: in a cache that they share, and to
+// gateways. A restored dump has the row of the database that it came from, but not
+// its cluster or OID.
+const databaseSQL = "c.database || '/' || (select system_identifier from pg_control_system()) || '/' || (select oid from pg_database where datname = current_database())"
 
 // Cache implements [rbcs.CacheControl]. Looks do not wait for commits or reads.
 func (s *Store) Cache(ctx context.Context) (rbcs.CacheState, error) {

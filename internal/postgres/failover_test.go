@@ -65,6 +65,7 @@ func TestFailover(t *testing.T) {
 	createAccounts(t, s, 2)
 	commitOne(t, s, "before")
 	warm(t, s, 4)
+	database := named(t, s)
 	if err := errors.Join(standby.Follow(t.Context(), primary), primary.Crash()); err != nil {
 		t.Fatal(err)
 	}
@@ -89,6 +90,9 @@ func TestFailover(t *testing.T) {
 	}
 	if err := s.Check(t.Context()); err != nil {
 		t.Error(err)
+	}
+	if after := named(t, s); after != database {
+		t.Errorf("the database is called %s after the promotion, %s before", after, database)
 	}
 }
 
@@ -135,6 +139,10 @@ func TestAStandbyAnswersOnce(t *testing.T) {
 	drained(t, s)
 	for what, ask := range map[string]func() error{
 		"Check": func() error { return s.Check(t.Context()) },
+		"Database": func() error {
+			_, err := s.Database(t.Context())
+			return err
+		},
 		"Balances": func() error {
 			_, err := s.Balances(t.Context(), []string{"a:0"})
 			return err

@@ -194,7 +194,10 @@ func (s *Store) checkSchema(ctx context.Context) error {
 	return nil
 }
 
-const checkSQL = `select pg_is_in_recovery() or current_setting('transaction_read_only')::bool`
+const (
+	readOnlySQL = `(pg_is_in_recovery() or current_setting('transaction_read_only')::bool)`
+	checkSQL    = "select " + readOnlySQL
+)
 
 // Check implements [rbcs.Store].
 func (s *Store) Check(ctx context.Context) error {

@@ -103,6 +103,8 @@ func TestReadOnlyServer(t *testing.T) {
 	wantCode(t, err, rbcs.Unavailable)
 	anyServer := openStore(t, dsn+"&target_session_attrs=any")
 	wantCode(t, anyServer.Check(t.Context()), rbcs.Unavailable)
+	_, err = anyServer.Database(t.Context())
+	wantCode(t, err, rbcs.Unavailable)
 	if err := s.Check(t.Context()); err != nil {
 		t.Errorf("a connection from before: %v", err)
 	}

@@ -93,7 +93,7 @@ func TestDriversAreNotQuoted(t *testing.T) {
 				return rbcs.Result{Transaction: *t, Err: e}
 			}}, func(c *Config) {
 				c.Logger = slog.New(slog.NewTextHandler(&log, nil))
-				c.Ready = func(context.Context) error { return e }
+				c.Ready = func(context.Context) (string, error) { return "", e }
 			})
 			for _, w := range []*httptest.ResponseRecorder{
 				call(h, "GET", "/v1/accounts/a", ""), call(h, "GET", "/readyz", ""),
@@ -237,12 +237,19 @@ func TestPanicInTheMiddle(t *testing.T) {
 }
 
 func TestProbes(t *testing.T) {
+	var database string
 	var down error
 	h := newHandler(t, &fakeStore{}, &fakeEngine{}, func(c *Config) {
-		c.Ready = func(context.Context) error { return down }
+		c.Ready = func(context.Context) (string, error) { return database, down }
 	})
 	c := newClient(t, h)
-	wantMembers(t, c.want(200, "GET", "/readyz", "/readyz", ""), map[string]string{"status": "ok", "version": "test"})
+	alone := c.want(200, "GET", "/readyz", "/readyz", "")
+	wantMembers(t, alone, map[string]string{"status": "ok", "version": "test"})
+	if told, is := alone["database"]; is {
+		t.Errorf("it tells a database that nobody shares: %v", told)
+	}
+	database = "0123456789abcdef"
+	wantMembers(t, c.want(200, "GET", "/readyz", "/readyz", ""), map[string]string{"status": "ok", "database": database})
 	down = rbcs.Errorf(rbcs.Unavailable, "the service is stopping")
 	p := wantProblem(t, call(h, "GET", "/readyz", ""), 503, rbcs.Unavailable)
 	if p["detail"] != "not ready: the service is stopping" {

@@ -76,11 +76,14 @@ type Config struct {
 	Webhooks *Webhooks   // nil: no /v1/webhooks
 	Intake   Intake      // nil: no durable queue, and no /v1/intake
 
-	Logger    *slog.Logger                // nil: slog.Default
-	Metrics   *telemetry.Metrics          // nil: none, and no /metrics
-	Dashboard http.Handler                // serves / and /docs; nil: neither exists
-	Version   string                      // of the program
-	Ready     func(context.Context) error // whether to send requests here; nil: always
+	Logger    *slog.Logger       // nil: slog.Default
+	Metrics   *telemetry.Metrics // nil: none, and no /metrics
+	Dashboard http.Handler       // serves / and /docs; nil: neither exists
+	Version   string             // of the program
+
+	// Ready returns nil where requests should be sent here, and names the database
+	// behind it, "" where instances do not share one. nil: always ready.
+	Ready func(context.Context) (database string, err error)
 
 	// Hosts are the names, without ports, by which clients may call what listens on a loopback address, beside
 	// localhost and loopback addresses themselves; "*" is any. See [server.admit].
@@ -114,7 +117,7 @@ func (c Config) withDefaults() (Config, error) {
 		c.Logger = slog.Default()
 	}
 	if c.Ready == nil {
-		c.Ready = func(context.Context) error { return nil }
+		c.Ready = func(context.Context) (string, error) { return "", nil }
 	}
 	if c.MaxBody == 0 {
 		c.MaxBody = DefaultMaxBody
