@@ -170,13 +170,16 @@ func (g *Gateway) Stop() {
 	g.pool.stop()
 }
 
-// Ready says why no request should be sent here, or nil.
+// Ready says why no request should be sent here, or nil. Once an instance was
+// found, a gateway is ready until it drains: without one it answers by itself,
+// with more than a connection that is refused could tell.
 func (g *Gateway) Ready() error {
 	switch {
 	case g.draining.Load():
 		return rbcs.Errorf(rbcs.Unavailable, "not ready: the gateway is stopping")
-	case len(g.pool.takers()) == 0:
-		return rbcs.Errorf(rbcs.Unavailable, "not ready: none of the %d known instances is", g.pool.known())
+	case !g.pool.served.Load():
+		return rbcs.Errorf(rbcs.Unavailable, "not ready: none of the %d known instances has been ready yet; %d stand on another database than the others",
+			g.pool.known(), g.pool.strangers())
 	}
 	return nil
 }

@@ -291,27 +291,27 @@ func TestReadinessIsBelieved(t *testing.T) {
 	a := newFake(t, echo)
 	u := newGateway(t, Config{ProbeEvery: time.Hour}, a)
 	i := u.pool.takers()[0]
-	u.pool.probed(t.Context(), i, io.ErrUnexpectedEOF)
+	u.pool.probed(t.Context(), i, "", io.ErrUnexpectedEOF)
 	if len(u.pool.takers()) != 1 {
 		t.Error("it was out after one miss")
 	}
-	u.pool.probed(t.Context(), i, nil)
-	u.pool.probed(t.Context(), i, io.ErrUnexpectedEOF)
-	u.pool.probed(t.Context(), i, io.ErrUnexpectedEOF)
+	u.pool.probed(t.Context(), i, "", nil)
+	u.pool.probed(t.Context(), i, "", io.ErrUnexpectedEOF)
+	u.pool.probed(t.Context(), i, "", io.ErrUnexpectedEOF)
 	if len(u.pool.takers()) != 0 {
 		t.Error("it was not out after two misses")
 	}
-	u.pool.probed(t.Context(), i, nil)
-	u.pool.probed(t.Context(), i, &net.OpError{Op: "dial", Err: os.ErrDeadlineExceeded})
+	u.pool.probed(t.Context(), i, "", nil)
+	u.pool.probed(t.Context(), i, "", &net.OpError{Op: "dial", Err: os.ErrDeadlineExceeded})
 	if len(u.pool.takers()) != 1 {
 		t.Error("it was out after one connection took too long")
 	}
-	u.pool.probed(t.Context(), i, &net.OpError{Op: "dial", Err: syscall.ECONNREFUSED})
+	u.pool.probed(t.Context(), i, "", &net.OpError{Op: "dial", Err: syscall.ECONNREFUSED})
 	if len(u.pool.takers()) != 0 {
 		t.Error("it was not out after nobody listened")
 	}
-	u.pool.probed(t.Context(), i, nil)
-	u.pool.probed(t.Context(), i, notReady(http.StatusServiceUnavailable))
+	u.pool.probed(t.Context(), i, "", nil)
+	u.pool.probed(t.Context(), i, "", notReady(http.StatusServiceUnavailable))
 	if len(u.pool.takers()) != 0 {
 		t.Error("it was not out after it said so")
 	}
@@ -394,7 +394,7 @@ func TestSaysWhyAnInstanceIsNeverReady(t *testing.T) {
 	i := newInstance("nowhere:1")
 	p.all[i.address] = i
 	for range 3 {
-		p.probed(t.Context(), i, errors.New("no such host"))
+		p.probed(t.Context(), i, "", errors.New("no such host"))
 	}
 	if strings.Count(log.String(), "no such host") != 1 {
 		t.Errorf("the log says %q", log.String())

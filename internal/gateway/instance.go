@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -45,8 +46,11 @@ type instance struct {
 
 	// Guarded by the pool's mutex.
 	ready    bool
-	told     bool // the log says why it is not ready, or that it was
-	misses   int  // probes in a row that were not answered
+	told     bool   // the log says why it is not ready, or that it was
+	asked    bool   // a probe has found something out
+	foreign  bool   // it is known to stand on another database
+	database string // that it told last, also if it does not answer now; "" where it tells none
+	misses   int    // probes in a row that were not answered
 	pause    time.Duration
 	brokenAt time.Time
 }
@@ -79,37 +83,42 @@ type notReady int
 
 func (s notReady) Error() string { return fmt.Sprintf("/readyz answers %d", int(s)) }
 
-// probe asks whether the instance takes requests.
-func (i *instance) probe(ctx context.Context) error {
+// maxHealth bounds the answer to a probe.
+const maxHealth = 4 << 10
+
+// probe asks whether the instance takes requests, and on which database it stands.
+func (i *instance) probe(ctx context.Context) (database string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+i.address+"/readyz", nil)
 	if err != nil {
-		return err
+		return "", err
 	}
 	response, err := i.transport.RoundTrip(r)
 	if err != nil {
-		return err
+		return "", err
 	}
 	defer response.Body.Close() //nolint:errcheck // it was read, or is of no use
 	if response.StatusCode != http.StatusOK {
-		return notReady(response.StatusCode)
+		return "", notReady(response.StatusCode)
 	}
-	_, err = io.CopyN(io.Discard, response.Body, 4<<10) // so that the connection is used again
-	if errors.Is(err, io.EOF) {
-		err = nil
+	body, err := io.ReadAll(io.LimitReader(response.Body, maxHealth))
+	if err != nil {
+		return "", err
 	}
-	return err
+	var health struct{ Database string }
+	_ = json.Unmarshal(body, &health) // what is not the service's answer tells none
+	return health.Database, nil
 }
 
 // watch probes the instance until ctx ends and tells the pool what it learns.
-func (i *instance) watch(ctx context.Context, every time.Duration, probed func(error)) {
+func (i *instance) watch(ctx context.Context, every time.Duration, probed func(database string, err error)) {
 	for {
-		err := i.probe(ctx)
+		database, err := i.probe(ctx)
 		if ctx.Err() != nil {
 			return
 		}
-		probed(err)
+		probed(database, err)
 		if !sleep(ctx, min(probeGap, every), nil) {
 			return
 		}

@@ -82,6 +82,8 @@ func newMetrics(version string, p *pool, inFlight, held func() float64) *metrics
 	m.registry.MustRegister(m.sent, m.refused, m.resent, m.exhausted, m.duration, build,
 		gauge("rbcs_gateway_instances", "Instances that are known.", func() float64 { return float64(p.known()) }),
 		gauge("rbcs_gateway_instances_ready", "Instances that requests are sent to.", func() float64 { return float64(len(p.takers())) }),
+		gauge("rbcs_gateway_instances_foreign", "Instances on another database than the others: they get no requests.",
+			func() float64 { return float64(p.strangers()) }),
 		gauge("rbcs_gateway_requests_in_flight", "Requests that are being answered, streams included.", inFlight),
 		gauge("rbcs_gateway_held_bytes", "Bytes of requests and answers that are held.", held),
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))

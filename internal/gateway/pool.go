@@ -14,17 +14,20 @@ import (
 //
 // What an instance says of itself is believed at once: that it is ready or not,
 // and that nobody listens. Silence is believed the second time. An instance that
-// is ready and loses requests all the same is out for a pause that grows.
+// is ready and loses requests all the same is out for a pause that grows. One on
+// another database than the others takes none (database.go).
 type pool struct {
 	logger  *slog.Logger
 	now     func() time.Time
 	every   time.Duration // between two probes
 	metrics *metrics
 
-	mu    sync.Mutex
-	all   map[string]*instance
-	ready atomic.Pointer[[]*instance] // never changed in place
-	group sync.WaitGroup              // of those who watch
+	mu       sync.Mutex
+	all      map[string]*instance
+	database string                      // that is pinned; "" where none is yet
+	ready    atomic.Pointer[[]*instance] // never changed in place
+	served   atomic.Bool                 // an instance took requests once
+	group    sync.WaitGroup              // of those who watch
 }
 
 func newPool(logger *slog.Logger, now func() time.Time, every time.Duration) *pool {
@@ -63,6 +66,7 @@ func (p *pool) set(ctx context.Context, addresses []string) {
 			p.add(ctx, address)
 		}
 	}
+	p.settle(ctx)
 	p.publish()
 }
 
@@ -72,7 +76,7 @@ func (p *pool) add(ctx context.Context, address string) {
 	i.counters = p.metrics.counters(address)
 	ctx, i.cancel = context.WithCancel(ctx)
 	p.all[address] = i
-	p.group.Go(func() { i.watch(ctx, p.every, func(err error) { p.probed(ctx, i, err) }) })
+	p.group.Go(func() { i.watch(ctx, p.every, func(database string, err error) { p.probed(ctx, i, database, err) }) })
 }
 
 // publish makes the takers those that are ready. REQUIRES: the mutex is held.
@@ -86,27 +90,26 @@ func (p *pool) publish() {
 	p.ready.Store(&takers)
 }
 
-// probed takes what a probe has found.
-func (p *pool) probed(ctx context.Context, i *instance, err error) {
+// probed takes what a probe has found: the database that the instance tells, or
+// why it takes no requests.
+func (p *pool) probed(ctx context.Context, i *instance, database string, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.all[i.address] != i {
 		return // it went while it was asked
 	}
-	_, said := err.(notReady) //nolint:errorlint // probe returns it as it is
-	switch {
-	case err == nil:
-		i.misses = 0
-		if !i.ready && p.now().Sub(i.brokenAt) >= i.pause {
-			p.turn(ctx, i, true, nil)
-		}
+	if err == nil {
+		p.welcome(ctx, i, database)
 		return
-	case !said && !refused(err):
+	}
+	if _, said := err.(notReady); !said && !refused(err) { //nolint:errorlint // probe returns it as it is
 		if i.misses++; i.misses <= missesAllowed {
 			i.probeNow()
 			return
 		}
 	}
+	i.asked = true
+	p.settle(ctx)
 	switch {
 	case i.ready:
 		p.turn(ctx, i, false, err)
@@ -116,12 +119,27 @@ func (p *pool) probed(ctx context.Context, i *instance, err error) {
 	}
 }
 
+// welcome takes that an instance says it is ready. REQUIRES: the mutex is held.
+func (p *pool) welcome(ctx context.Context, i *instance, database string) {
+	i.misses, i.asked, i.database = 0, true, database
+	settled := p.settle(ctx)
+	if p.stray(i) {
+		p.exclude(ctx, i, settled)
+		return
+	}
+	i.foreign = false
+	if !i.ready && p.now().Sub(i.brokenAt) >= i.pause {
+		p.turn(ctx, i, true, nil)
+	}
+}
+
 // turn makes an instance ready or not. REQUIRES: the mutex is held.
 func (p *pool) turn(ctx context.Context, i *instance, ready bool, why error) {
 	i.ready, i.told = ready, true
 	i.losses.Store(0)
 	p.publish()
 	if ready {
+		p.served.Store(true)
 		p.logger.InfoContext(ctx, "an instance takes requests", slog.String("instance", i.address))
 		return
 	}
