@@ -25,6 +25,7 @@ type fake struct {
 	server   *httptest.Server
 	address  string
 	notReady atomic.Bool
+	database atomic.Value // a string that it tells
 	calls    atomic.Int64 // without probes
 	probed   atomic.Int64
 }
@@ -37,6 +38,10 @@ func newFake(t *testing.T, handler http.HandlerFunc) *fake {
 			f.probed.Add(1)
 			if f.notReady.Load() {
 				w.WriteHeader(http.StatusServiceUnavailable)
+				return
+			}
+			if database, tells := f.database.Load().(string); tells {
+				_, _ = io.WriteString(w, `{"status":"ok","version":"test","database":"`+database+`"}`)
 			}
 			return
 		}
