@@ -7,11 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -25,95 +21,14 @@ import (
 // The tests here run the built binary: two instances of the service on one
 // PostgreSQL, a gateway before them, and clients that never try again.
 
-// patience bounds every wait: a start, recovery included, or an end.
+// patience bounds every wait.
 const patience = 60 * time.Second
 
-var binary = sync.OnceValues(func() (string, error) {
-	path := filepath.Join(folder, "rbcs")
-	if out, err := exec.Command("go", "build", "-o", path, "rbcs/cmd/rbcs").CombinedOutput(); err != nil {
-		return "", fmt.Errorf("go build: %w\n%s", err, out)
-	}
-	return path, nil
-})
-
-var folder string // of the binary
-
-func TestMain(m *testing.M) {
-	var err error
-	if folder, err = os.MkdirTemp("", "rbcs-gateway-"); err != nil {
-		panic(err)
-	}
-	code := m.Run()
-	_ = os.RemoveAll(folder)
-	os.Exit(code)
-}
-
-// process is a running rbcs.
-type process struct {
-	url   string
-	cmd   *exec.Cmd
-	log   bytes.Buffer  // read it after ended
-	ended chan struct{} // closed after the process is gone and its log is read
-	err   error
-}
-
-// start starts rbcs and waits until it says where it serves.
-func start(t *testing.T, args ...string) *process {
+// end sends a signal and waits for the end, which an orderly one must be with 0.
+func end(t *testing.T, p *testenv.Process, s syscall.Signal) {
 	t.Helper()
-	path, err := binary()
-	if err != nil {
-		t.Fatal(err)
-	}
-	p := &process{cmd: exec.Command(path, args...), ended: make(chan struct{})}
-	stderr, err := p.cmd.StderrPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := p.cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = p.cmd.Process.Kill()
-		<-p.ended
-		if t.Failed() {
-			t.Logf("log of %v:\n%s", args, p.log.String())
-		}
-	})
-	serving := make(chan string, 1)
-	go func() {
-		for scanner := bufio.NewScanner(stderr); scanner.Scan(); {
-			p.log.WriteString(scanner.Text() + "\n")
-			var line struct{ Msg, URL string }
-			if json.Unmarshal(scanner.Bytes(), &line) == nil && line.Msg == "serving" {
-				serving <- line.URL
-			}
-		}
-		p.err = p.cmd.Wait()
-		close(p.ended)
-	}()
-	select {
-	case p.url = <-serving:
-	case <-p.ended:
-		t.Fatalf("rbcs %v ended: %v\n%s", args, p.err, p.log.String())
-	case <-time.After(patience):
-		t.Fatalf("rbcs %v does not serve", args)
-	}
-	return p
-}
-
-// end sends a signal and waits for the end.
-func (p *process) end(t *testing.T, s os.Signal) {
-	t.Helper()
-	if err := p.cmd.Process.Signal(s); err != nil {
-		t.Fatal(err)
-	}
-	select {
-	case <-p.ended:
-	case <-time.After(patience):
-		t.Fatal("the process did not end")
-	}
-	if s == syscall.SIGTERM && p.err != nil {
-		t.Errorf("it did not end well: %v", p.err)
+	if code, err := p.End(s); err != nil || s == syscall.SIGTERM && code != 0 {
+		t.Errorf("after %s: exit code %d, %v", s, code, err)
 	}
 }
 
@@ -121,8 +36,8 @@ func (p *process) end(t *testing.T, s os.Signal) {
 type site struct {
 	store     string
 	addresses [2]string
-	instances [2]*process
-	gateway   *process
+	instances [2]*testenv.Process
+	gateway   *testenv.Process
 	client    *http.Client
 }
 
@@ -134,10 +49,13 @@ func newSite(t *testing.T) *site {
 	}
 	t.Cleanup(s.client.CloseIdleConnections)
 	for i := range s.instances {
-		s.addresses[i] = freeAddress(t)
+		var err error
+		if s.addresses[i], err = testenv.FreeAddress(); err != nil {
+			t.Fatal(err)
+		}
 		s.serve(t, i)
 	}
-	s.gateway = start(t, "gateway", "--listen", "127.0.0.1:0", "--probe-every", "100ms", "--discover", "static:"+strings.Join(s.addresses[:], ","))
+	s.gateway = testenv.Run(t, "gateway", "--listen", "127.0.0.1:0", "--probe-every", "100ms", "--discover", "static:"+strings.Join(s.addresses[:], ","))
 	s.awaitReady(t, 2)
 	s.ok(t, http.MethodPost, "/v1/accounts", `{"number":"bank","currency":"USD","overdraft":"unlimited"}`)
 	for i := range 10 {
@@ -146,20 +64,10 @@ func newSite(t *testing.T) *site {
 	return s
 }
 
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer listener.Close()
-	return listener.Addr().String()
-}
-
 // serve starts an instance, again perhaps.
 func (s *site) serve(t *testing.T, i int) {
 	t.Helper()
-	s.instances[i] = start(t, "serve", "--listen", s.addresses[i], "--store", s.store, "--migrate", "--instance", fmt.Sprintf("instance-%d", i))
+	s.instances[i] = testenv.Run(t, "serve", "--listen", s.addresses[i], "--store", s.store, "--migrate", "--instance", fmt.Sprintf("instance-%d", i))
 }
 
 // awaitReady waits until so many instances take requests.
@@ -180,7 +88,7 @@ func (s *site) awaitReady(t *testing.T, n int) {
 }
 
 func (s *site) do(method, path, body string) (status int, answer string, err error) {
-	r, err := http.NewRequest(method, s.gateway.url+path, strings.NewReader(body))
+	r, err := http.NewRequest(method, s.gateway.URL+path, strings.NewReader(body))
 	if err != nil {
 		return 0, "", err
 	}
@@ -290,12 +198,8 @@ func (l *load) stop(t *testing.T, s *site) {
 	if want := fmt.Sprintf("-%d.00", l.posted.Load()); bank.Balance != want {
 		t.Errorf("the bank has %s after %s was acknowledged", bank.Balance, want)
 	}
-	path, err := binary()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if out, err := exec.Command(path, "verify", "--store", s.store).CombinedOutput(); err != nil {
-		t.Errorf("rbcs verify: %v\n%s", err, out)
+	if err := testenv.Verify(t.Context(), s.store); err != nil {
+		t.Error(err)
 	}
 	t.Logf("%d posted, %d failed", l.posted.Load(), l.failed.Load())
 }
@@ -306,7 +210,7 @@ func TestInstanceKilledUnderLoad(t *testing.T) {
 	s := newSite(t)
 	l := s.startLoad(t, 32)
 	for i := range s.instances {
-		s.instances[i].end(t, syscall.SIGKILL)
+		end(t, s.instances[i], syscall.SIGKILL)
 		l.await(t, 500)
 		s.awaitReady(t, 1)
 		s.serve(t, i)
@@ -322,7 +226,7 @@ func TestRollingRestartUnderLoad(t *testing.T) {
 	s := newSite(t)
 	l := s.startLoad(t, 32)
 	for i := range s.instances {
-		s.instances[i].end(t, syscall.SIGTERM)
+		end(t, s.instances[i], syscall.SIGTERM)
 		s.serve(t, i)
 		s.awaitReady(t, 2)
 		l.await(t, 500)
@@ -335,7 +239,7 @@ func TestRollingRestartUnderLoad(t *testing.T) {
 func TestGatewayStoppedUnderLoad(t *testing.T) {
 	s := newSite(t)
 	discover := "static:" + strings.Join(s.addresses[:], ",")
-	stopping := start(t, "gateway", "--listen", "127.0.0.1:0", "--discover", discover, "--drain-delay", "200ms")
+	stopping := testenv.Run(t, "gateway", "--listen", "127.0.0.1:0", "--discover", discover, "--drain-delay", "200ms")
 	kept := s.gateway
 	s.gateway = stopping
 	s.awaitReady(t, 2)
@@ -353,15 +257,16 @@ func TestGatewayStoppedUnderLoad(t *testing.T) {
 					t.Errorf("%d %s", status, answer)
 				}
 				if answered.Add(1) == 300 {
-					_ = stopping.cmd.Process.Signal(syscall.SIGTERM)
+					if err := stopping.Signal(syscall.SIGTERM); err != nil {
+						t.Error(err)
+					}
 				}
 			}
 		})
 	}
 	group.Wait()
-	<-stopping.ended
-	if stopping.err != nil || answered.Load() <= 300 {
-		t.Errorf("it ended with %v after %d answers", stopping.err, answered.Load())
+	if code, err := stopping.Wait(); err != nil || code != 0 || answered.Load() <= 300 {
+		t.Errorf("it ended with %d, %v after %d answers", code, err, answered.Load())
 	}
 	s.gateway = kept
 	var bank struct{ Balance string }
@@ -373,7 +278,7 @@ func TestGatewayStoppedUnderLoad(t *testing.T) {
 // TestThroughTheGateway passes what is long or never ends.
 func TestThroughTheGateway(t *testing.T) {
 	s := newSite(t)
-	response, err := s.client.Get(s.gateway.url + "/v1/events?after=0")
+	response, err := s.client.Get(s.gateway.URL + "/v1/events?after=0")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -386,7 +291,7 @@ func TestThroughTheGateway(t *testing.T) {
 		fmt.Fprintf(&batch, `{"id":"b%d","source":"bank","destination":"user:%d","amount":"0.01","timestamp":"2026-01-02T03:04:05Z","description":"%s"}`+"\n",
 			i, i%10, strings.Repeat("x", 150))
 	}
-	r, err := http.NewRequest(http.MethodPost, s.gateway.url+"/v1/transactions/batch", strings.NewReader(batch.String()))
+	r, err := http.NewRequest(http.MethodPost, s.gateway.URL+"/v1/transactions/batch", strings.NewReader(batch.String()))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -413,7 +318,7 @@ func TestThroughTheGateway(t *testing.T) {
 	}
 
 	// The gateway ends the stream with an event that says so.
-	s.gateway.end(t, syscall.SIGTERM)
+	end(t, s.gateway, syscall.SIGTERM)
 	last := ""
 	for events.Scan() {
 		if strings.HasPrefix(events.Text(), "event: ") {

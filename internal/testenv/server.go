@@ -12,13 +12,16 @@
 // is stopped and its folder removed however this process ends, by a normal exit,
 // a panic, a time limit or SIGKILL. No TestMain is needed.
 //
-// [Start], [NewPostgres], [NewRedis] and [NewPgBouncer] are for programs;
-// [Postgres], [PostgresServer], [Redis], [RedisServer] and [PgBouncer] wrap them
-// for tests.
+// [NewPostgres], [NewRedis] and [NewPgBouncer] are for programs; [Postgres],
+// [PostgresServer], [Redis], [RedisServer] and [PgBouncer] wrap them for tests.
+//
+// # The service itself
+//
+// [Run] builds rbcs and runs it as a process, for tests that see it from outside.
+// [Proxy] and [Link] stand between it and a server, and break what passes.
 package testenv
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -208,12 +211,11 @@ func (s *Server) pidPath() string { return filepath.Join(s.dir, "guard.pid") }
 
 // logTail returns the end of the server's log, for error messages.
 func (s *Server) logTail() []byte {
-	const most = 4000
 	b, err := os.ReadFile(s.logPath())
 	if err != nil {
 		return []byte(err.Error())
 	}
-	return bytes.TrimSpace(b[max(0, len(b)-most):])
+	return tail(b)
 }
 
 // Log returns what the server has written to its log so far.
@@ -237,7 +239,12 @@ func find(program, debianPackage string, patterns ...string) (string, error) {
 	return "", fmt.Errorf("testenv: %s is neither in PATH nor in %v: install the Debian package %s", program, patterns, debianPackage)
 }
 
-// freePort returns a port of the loopback interface that nothing listens on now.
+// FreeAddress returns a HOST:PORT of the loopback interface that nothing listens on now.
+func FreeAddress() (string, error) {
+	port, err := freePort()
+	return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)), err
+}
+
 func freePort() (int, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

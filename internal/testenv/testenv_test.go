@@ -4,7 +4,9 @@ import (
 	"context"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -160,5 +162,74 @@ func TestGuardOutlivesItsProcess(t *testing.T) {
 		if time.Now().After(deadline) {
 			t.Fatal("the server or its folder is still there")
 		}
+	}
+}
+
+func TestLinkIsSickAndCured(t *testing.T) {
+	address := strings.TrimSuffix(strings.TrimPrefix(Redis(t), "redis://"), "/0")
+	l, err := NewLink(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Cut()
+	ping := func() error { return pingRedis(t.Context(), l.Address()) }
+	well := func(when string) {
+		t.Helper()
+		if err := ping(); err != nil {
+			t.Errorf("%s: %v", when, err)
+		}
+	}
+	well("at first")
+	if err := l.Poison("reset_peer", map[string]int{"timeout": 0}); err != nil {
+		t.Fatal(err)
+	}
+	if err := ping(); err == nil {
+		t.Error("a link that resets connections lets one through")
+	}
+	if err := l.Poison("reset_peer", nil); err == nil {
+		t.Error("it is poisoned twice")
+	}
+	l.Cure(t.Context())
+	well("cured")
+	l.Cut()
+	if err := ping(); err == nil {
+		t.Error("a link that is cut lets a connection through")
+	}
+	if err := l.Join(); err != nil {
+		t.Fatal(err)
+	}
+	well("joined")
+	if err := l.Poison("no such toxic", nil); err == nil {
+		t.Error("there are other toxics than toxiproxy's")
+	}
+}
+
+func TestProcessServesAndEnds(t *testing.T) {
+	store := "sqlite:" + filepath.Join(t.TempDir(), "rbcs.db")
+	p := Run(t, "serve", "--listen", "127.0.0.1:0", "--store", store)
+	if !strings.HasPrefix(p.URL, "http://127.0.0.1:") || !strings.Contains(p.Log.String(), p.URL) {
+		t.Errorf("it serves at %q; its log: %s", p.URL, p.Log)
+	}
+	if code, err := p.End(syscall.SIGTERM); err != nil || code != 0 {
+		t.Errorf("after SIGTERM: %d, %v", code, err)
+	}
+	if err := p.Signal(syscall.SIGTERM); err != nil {
+		t.Errorf("a signal to what has ended: %v", err)
+	}
+	if err := Verify(t.Context(), store); err != nil {
+		t.Error(err)
+	}
+	if err := Verify(t.Context(), "sqlite:"+t.TempDir()); err == nil {
+		t.Error("a folder is a sound store")
+	}
+	p, err := StartProcess(exec.Command(p.Cmd.Path, "serve", "--no-such-flag"), new(Log))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Await(t.Context()); err == nil || !strings.Contains(err.Error(), "no-such-flag") {
+		t.Errorf("what does not serve says: %v", err)
+	}
+	if _, err := StartProcess(exec.Command("/nowhere"), new(Log)); err == nil {
+		t.Error("what is not there is started")
 	}
 }

@@ -16,19 +16,19 @@ import (
 func TestHoldsExpireOnce(t *testing.T) {
 	const holds = 120
 	store := testenv.Postgres(t)
-	instances := []*process{
+	instances := []*testenv.Process{
 		serve(t, "--store", store, "--listen", "127.0.0.1:0", "--instance", "a", "--migrate"),
 		serve(t, "--store", store, "--listen", "127.0.0.1:0", "--instance", "b"),
 	}
-	createAccounts(t, instances[0].url)
+	createAccounts(t, instances[0].URL)
 	rich := transaction{"rich", world, number(0), holds * 100}
-	if a, err := post(instances[0].url+"/v1/transactions", rich.json()); err != nil || a.status != http.StatusCreated {
+	if a, err := post(instances[0].URL+"/v1/transactions", rich.json()); err != nil || a.status != http.StatusCreated {
 		t.Fatalf("%d %s %v", a.status, a.body, err)
 	}
 	var captures sync.WaitGroup
 	begin := time.Now().Add(500 * time.Millisecond)
 	for i := range holds {
-		url := instances[i%2].url
+		url := instances[i%2].URL
 		expires := begin.Add(time.Duration(i) * 20 * time.Millisecond).UTC().Truncate(time.Microsecond)
 		body := fmt.Sprintf(`{"id":"h%d","type":"hold","source":%q,"destination":%q,"amount":"1.00","timestamp":"2026-01-02T03:04:05Z","expires_at":%q}`,
 			i, number(0), number(1), expires.Format(time.RFC3339Nano))
@@ -48,7 +48,7 @@ func TestHoldsExpireOnce(t *testing.T) {
 	captures.Wait()
 	captured, latest := 0, time.Duration(0)
 	for i := range holds {
-		hold := settled(t, instances[i%2].url, fmt.Sprintf("h%d", i))
+		hold := settled(t, instances[i%2].URL, fmt.Sprintf("h%d", i))
 		if hold.Status == "captured" {
 			captured++
 			continue
@@ -57,7 +57,7 @@ func TestHoldsExpireOnce(t *testing.T) {
 			Type        string
 			CommittedAt time.Time `json:"committed_at"`
 		}
-		get(t, fmt.Sprintf("%s/v1/transactions/rbcs.expiry.h%d", instances[0].url, i), &expiry)
+		get(t, fmt.Sprintf("%s/v1/transactions/rbcs.expiry.h%d", instances[0].URL, i), &expiry)
 		late := expiry.CommittedAt.Sub(hold.ExpiresAt)
 		if latest = max(latest, late); expiry.Type != "expiry" || late < 0 || late > time.Second {
 			t.Errorf("the hold h%d expired %s after its time", i, late)
@@ -67,7 +67,7 @@ func TestHoldsExpireOnce(t *testing.T) {
 		Balance, Held string
 		Version       int64
 	}
-	get(t, instances[0].url+"/v1/accounts/"+number(0), &account)
+	get(t, instances[0].URL+"/v1/accounts/"+number(0), &account)
 	if account.Held != "0.00" || account.Balance != dollars(int64(holds-captured)*100) || account.Version != 1+2*holds {
 		t.Errorf("after %d holds of which %d were captured the account has %+v", holds, captured, account)
 	}

@@ -24,13 +24,13 @@ const takeover = time.Minute
 // the middle of it: the other one goes on, everything arrives, and in order.
 func TestWebhookOutlivesItsInstance(t *testing.T) {
 	store := testenv.Postgres(t)
-	instances := []*process{
+	instances := []*testenv.Process{
 		serve(t, "--store", store, "--listen", "127.0.0.1:0", "--instance", "a", "--webhook-private", "--migrate"),
 		serve(t, "--store", store, "--listen", "127.0.0.1:0", "--instance", "b", "--webhook-private"),
 	}
-	createAccounts(t, instances[0].url)
+	createAccounts(t, instances[0].URL)
 	r := newReceiver(t)
-	a, err := post(instances[0].url+"/v1/webhooks", fmt.Sprintf(`{"url":%q,"cursor":0}`, r.url))
+	a, err := post(instances[0].URL+"/v1/webhooks", fmt.Sprintf(`{"url":%q,"cursor":0}`, r.url))
 	if err != nil || a.status != http.StatusCreated {
 		t.Fatalf("%d %s %v", a.status, a.body, err)
 	}
@@ -42,11 +42,12 @@ func TestWebhookOutlivesItsInstance(t *testing.T) {
 	busy, idle := claimer(t, instances)
 	load := startLoad(t, idle)
 	r.await(t, func() bool { return len(r.got) >= 200 })
-	busy.signal(t, syscall.SIGKILL)
-	<-busy.ended
+	if _, err := busy.End(syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
 	load.await(t, 500)
 	load.end()
-	all := sequences(t, idle.url)
+	all := sequences(t, idle.URL)
 	last := all[len(all)-1]
 	r.await(t, func() bool { return r.got[len(r.got)-1] == last })
 	r.check(t, all)
@@ -54,11 +55,11 @@ func TestWebhookOutlivesItsInstance(t *testing.T) {
 }
 
 // claimer returns the instance that delivers the webhook, and the other one.
-func claimer(t *testing.T, instances []*process) (busy, idle *process) {
+func claimer(t *testing.T, instances []*testenv.Process) (busy, idle *testenv.Process) {
 	t.Helper()
 	for deadline := time.Now().Add(startTimeout); time.Now().Before(deadline); pause() {
 		for i, p := range instances {
-			response, err := client.Get(p.url + "/metrics")
+			response, err := client.Get(p.URL + "/metrics")
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -55,7 +55,7 @@ func seed(t *testing.T) uint64 {
 func testKilled(t *testing.T, store string) {
 	random := rand.New(rand.NewPCG(seed(t), 0))
 	p := serve(t, "--store", store, "--migrate", "--listen", "127.0.0.1:0")
-	url := p.url
+	url := p.URL
 	createAccounts(t, url)
 
 	books := newLedger()
@@ -72,9 +72,8 @@ func testKilled(t *testing.T, store string) {
 	for range kills {
 		books.await(t, 1+random.IntN(200))
 		<-time.After(time.Duration(random.IntN(100)) * time.Millisecond) // any moment of a commit, not only after an answer
-		p.signal(t, syscall.SIGKILL)
-		if p.wait(t) == nil {
-			t.Fatal("the service ended by itself")
+		if code, err := p.End(syscall.SIGKILL); err != nil || code != -1 {
+			t.Fatalf("the service ended by itself with %d, %v", code, err)
 		}
 		p = serve(t, "--store", store, "--listen", strings.TrimPrefix(url, "http://"))
 	}
@@ -84,10 +83,7 @@ func testKilled(t *testing.T, store string) {
 
 	t.Logf("%d transactions sent, %d acknowledged", len(books.sent), len(books.told))
 	books.check(t, url)
-	p.signal(t, syscall.SIGTERM)
-	if err := p.wait(t); err != nil {
-		t.Errorf("after SIGTERM: %v", err)
-	}
+	end(t, p, syscall.SIGTERM)
 	verify(t, store)
 }
 

@@ -4,158 +4,40 @@
 package crash
 
 import (
-	"bufio"
-	"bytes"
 	"encoding/json"
-	"errors"
-	"fmt"
 	"io"
-	"io/fs"
 	"net/http"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
+
+	"rbcs/internal/testenv"
 )
 
-// binary is the path of the program under test.
-var binary string
-
-func TestMain(m *testing.M) {
-	dir, err := os.MkdirTemp("", "rbcs-crash-")
-	if err != nil {
-		panic(err)
-	}
-	binary = filepath.Join(dir, "rbcs")
-	watchSources()
-	code := 1
-	if out, err := exec.Command("go", "build", "-o", binary, "rbcs/cmd/rbcs").CombinedOutput(); err != nil {
-		fmt.Fprintf(os.Stderr, "go build: %v\n%s", err, out)
-	} else {
-		code = m.Run()
-	}
-	if err := os.RemoveAll(dir); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-	}
-	os.Exit(code)
-}
-
-// watchSources looks at every file that the binary is made of, which is how `go
-// test` learns that a cached result is out of date when one of them changes.
-func watchSources() {
-	roots, err := filepath.Glob("../../*.go")
-	if err != nil {
-		panic(err)
-	}
-	for _, root := range append(roots, "../../go.mod", "../../client", "../../cmd", "../../internal") {
-		err := filepath.WalkDir(root, func(path string, _ fs.DirEntry, err error) error {
-			if err == nil {
-				_, err = os.Stat(path)
-			}
-			if errors.Is(err, fs.ErrNotExist) { // an editor's file that came and went
-				return nil
-			}
-			return err
-		})
-		if err != nil {
-			panic(err)
-		}
-	}
-}
-
-// startTimeout bounds the wait for a server, recovery of its database included.
+// startTimeout bounds the wait for an answer, recovery of the database included.
 const startTimeout = 20 * time.Second
 
-// process is a running `rbcs serve`.
-type process struct {
-	url   string
-	cmd   *exec.Cmd
-	ended chan struct{} // closed after the process is gone and its log is read
-	err   error         // how it ended; read it after ended
-	log   syncBuffer
-}
-
-// serve starts the service and waits until it says where it serves.
-func serve(t *testing.T, args ...string) *process {
+// serve starts the service and waits until it serves.
+func serve(t *testing.T, args ...string) *testenv.Process {
 	t.Helper()
-	p := &process{
-		cmd:   exec.Command(binary, append([]string{"serve"}, args...)...),
-		ended: make(chan struct{}),
-	}
-	stderr, err := p.cmd.StderrPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := p.cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		p.signal(t, syscall.SIGKILL)
-		<-p.ended
-		if t.Failed() {
-			t.Logf("log of %s:\n%s", p.url, p.log.String())
-		}
-	})
-	serving := make(chan string, 1)
-	go func() {
-		p.read(stderr, serving)
-		p.err = p.cmd.Wait()
-		close(p.ended)
-	}()
-	select {
-	case p.url = <-serving:
-	case <-p.ended:
-		t.Fatalf("rbcs serve %s ended: %v\n%s", args, p.err, p.log.String())
-	case <-time.After(startTimeout):
-		t.Fatalf("rbcs serve %s does not serve after %s:\n%s", args, startTimeout, p.log.String())
-	}
-	return p
+	return testenv.Run(t, append([]string{"serve"}, args...)...)
 }
 
-// read keeps the log, and sends the URL of the line that says where it serves.
-func (p *process) read(stderr io.Reader, serving chan<- string) {
-	for lines := bufio.NewScanner(stderr); lines.Scan(); {
-		fmt.Fprintln(&p.log, lines.Text())
-		var line struct {
-			Msg, URL string
-		}
-		if json.Unmarshal(lines.Bytes(), &line) == nil && line.Msg == "serving" {
-			serving <- line.URL
-		}
-	}
-}
-
-func (p *process) signal(t *testing.T, s os.Signal) {
+// end sends a signal to which the service must end with 0.
+func end(t *testing.T, p *testenv.Process, s syscall.Signal) {
 	t.Helper()
-	if err := p.cmd.Process.Signal(s); err != nil && !errors.Is(err, os.ErrProcessDone) {
-		t.Error(err)
-	}
-}
-
-// wait waits for the end of the process.
-func (p *process) wait(t *testing.T) error {
-	t.Helper()
-	select {
-	case <-p.ended:
-		return p.err
-	case <-time.After(startTimeout):
-		t.Fatalf("the process did not end in %s", startTimeout)
-		return nil
+	if code, err := p.End(s); err != nil || code != 0 {
+		t.Errorf("after %s: exit code %d, %v", s, code, err)
 	}
 }
 
 // verify runs the audit, which must find nothing.
 func verify(t *testing.T, store string) {
 	t.Helper()
-	out, err := exec.Command(binary, "verify", "--store", store).CombinedOutput()
-	if err != nil {
-		t.Errorf("rbcs verify: %v\n%s", err, out)
+	if err := testenv.Verify(t.Context(), store); err != nil {
+		t.Error(err)
 	}
-	t.Logf("%s", bytes.TrimSpace(out))
 }
 
 // client has a connection for every worker, and is patient: a request that is
@@ -203,22 +85,4 @@ func read(response *http.Response) (answer, error) {
 		err = closeErr
 	}
 	return answer{response.StatusCode, body, response.Header.Get("Idempotent-Replayed") == "true"}, err
-}
-
-// syncBuffer is a buffer that is read while it is written.
-type syncBuffer struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (b *syncBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.Write(p)
-}
-
-func (b *syncBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.String()
 }

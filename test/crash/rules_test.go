@@ -25,13 +25,13 @@ type rule struct {
 // committed that it forbids.
 func TestRulesOfAnAccountUnderLoad(t *testing.T) {
 	store := testenv.Postgres(t)
-	instances := []*process{
+	instances := []*testenv.Process{
 		serve(t, "--store", store, "--listen", "127.0.0.1:0", "--instance", "a", "--migrate"),
 		serve(t, "--store", store, "--listen", "127.0.0.1:0", "--instance", "b"),
 	}
-	createAccounts(t, instances[0].url)
+	createAccounts(t, instances[0].URL)
 	account := number(3)
-	a, err := post(instances[0].url+"/v1/transactions", transaction{"first", world, account, 1}.json())
+	a, err := post(instances[0].URL+"/v1/transactions", transaction{"first", world, account, 1}.json())
 	if err != nil || a.status != http.StatusCreated {
 		t.Fatalf("%d %s %v", a.status, a.body, err)
 	}
@@ -44,7 +44,7 @@ func TestRulesOfAnAccountUnderLoad(t *testing.T) {
 		if r.frozen {
 			status = "frozen"
 		}
-		r.from = change(t, instances[n%2].url+"/v1/accounts/"+account, fmt.Sprintf(`{"status":%q,"overdraft":%q}`, status, dollars(r.overdraft)))
+		r.from = change(t, instances[n%2].URL+"/v1/accounts/"+account, fmt.Sprintf(`{"status":%q,"overdraft":%q}`, status, dollars(r.overdraft)))
 		rules = append(rules, r)
 		load.await(t, 40) // which meet it
 	}
@@ -61,7 +61,7 @@ func TestRulesOfAnAccountUnderLoad(t *testing.T) {
 			}
 			NextCursor string `json:"next_cursor"`
 		}
-		get(t, instances[0].url+"/v1/accounts/"+account+"/transactions?limit=1000&cursor="+cursor, &page)
+		get(t, instances[0].URL+"/v1/accounts/"+account+"/transactions?limit=1000&cursor="+cursor, &page)
 		for _, e := range page.Transactions {
 			for at+1 < len(rules) && e.CommittedAt.After(rules[at+1].from) {
 				at++

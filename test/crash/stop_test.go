@@ -17,7 +17,7 @@ import (
 func TestStoppedUnderLoad(t *testing.T) {
 	store := "sqlite:" + filepath.Join(t.TempDir(), "rbcs.db")
 	p := serve(t, "--store", store, "--listen", "127.0.0.1:0", "--drain-delay", "200ms")
-	createAccounts(t, p.url)
+	createAccounts(t, p.URL)
 
 	books := newLedger()
 	var signalled atomic.Bool
@@ -29,7 +29,7 @@ func TestStoppedUnderLoad(t *testing.T) {
 				tx := randomTransaction(random, fmt.Sprintf("c%02d-%d", i, n))
 				books.send(tx)
 				before := !signalled.Load()
-				a, err := post(p.url+"/v1/transactions", tx.json())
+				a, err := post(p.URL+"/v1/transactions", tx.json())
 				if err != nil {
 					if before {
 						t.Errorf("%s was sent before the signal and not answered: %v", tx.id, err)
@@ -44,32 +44,27 @@ func TestStoppedUnderLoad(t *testing.T) {
 	}
 	books.await(t, 500)
 	signalled.Store(true)
-	p.signal(t, syscall.SIGTERM)
-	if err := p.wait(t); err != nil {
-		t.Errorf("after SIGTERM: %v", err)
-	}
+	end(t, p, syscall.SIGTERM)
 	load.Wait()
 
 	p = serve(t, "--store", store, "--listen", "127.0.0.1:0")
-	books.check(t, p.url)
-	p.signal(t, syscall.SIGINT)
-	if err := p.wait(t); err != nil {
-		t.Errorf("after SIGINT: %v", err)
-	}
+	books.check(t, p.URL)
+	end(t, p, syscall.SIGINT)
 	verify(t, store)
 }
 
 // TestSecondSignalEndsAtOnce: whoever presses Ctrl-C twice does not want to wait.
 func TestSecondSignalEndsAtOnce(t *testing.T) {
 	p := serve(t, "--store", "sqlite:"+filepath.Join(t.TempDir(), "rbcs.db"), "--listen", "127.0.0.1:0", "--drain-delay", "10m")
-	p.signal(t, syscall.SIGINT)
-	for deadline := time.Now().Add(startTimeout); !strings.Contains(p.log.String(), `"stopping"`); pause() {
+	if err := p.Signal(syscall.SIGINT); err != nil {
+		t.Fatal(err)
+	}
+	for deadline := time.Now().Add(startTimeout); !strings.Contains(p.Log.String(), `"stopping"`); pause() {
 		if time.Now().After(deadline) {
 			t.Fatal("the first signal does not stop the service")
 		}
 	}
-	p.signal(t, syscall.SIGINT)
-	if p.wait(t) == nil {
-		t.Error("a service that is cut short must not exit with 0")
+	if code, err := p.End(syscall.SIGINT); err != nil || code == 0 {
+		t.Errorf("a service that is cut short must not exit with 0: %d, %v", code, err)
 	}
 }

@@ -25,23 +25,23 @@ const reconnects = 100
 // commit, and breaks the connection off anywhere: every sequence comes once, in order.
 func TestStreamThatReconnects(t *testing.T) {
 	store := testenv.Postgres(t)
-	instances := []*process{
+	instances := []*testenv.Process{
 		serve(t, "--store", store, "--listen", "127.0.0.1:0", "--instance", "a", "--migrate"),
 		serve(t, "--store", store, "--listen", "127.0.0.1:0", "--instance", "b"),
 	}
-	createAccounts(t, instances[0].url)
+	createAccounts(t, instances[0].URL)
 	load := startLoad(t, instances...)
 
 	random := rand.New(rand.NewPCG(seed(t), 1))
 	after := "0-0"
 	var seen []int64
 	for n := range reconnects {
-		after, seen = readStream(t, instances[n%2].url, after, seen, 1+random.IntN(40))
+		after, seen = readStream(t, instances[n%2].URL, after, seen, 1+random.IntN(40))
 	}
 	load.end()
-	all := sequences(t, instances[0].url)
+	all := sequences(t, instances[0].URL)
 	for len(seen) < len(all) {
-		after, seen = readStream(t, instances[1].url, after, seen, len(all)-len(seen))
+		after, seen = readStream(t, instances[1].URL, after, seen, len(all)-len(seen))
 	}
 	if !slices.Equal(seen, all) {
 		t.Errorf("the stream had %d sequences and the log has %d, or not in the same order", len(seen), len(all))
@@ -57,14 +57,14 @@ type endless struct {
 }
 
 // startLoad posts transactions to all instances.
-func startLoad(t *testing.T, instances ...*process) *endless {
+func startLoad(t *testing.T, instances ...*testenv.Process) *endless {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	s := &endless{}
 	var load sync.WaitGroup
 	for i := range clients {
 		random := rand.New(rand.NewPCG(uint64(i), 0))
-		url := instances[i%len(instances)].url
+		url := instances[i%len(instances)].URL
 		load.Go(func() {
 			for n := 0; ctx.Err() == nil; n++ {
 				tx := randomTransaction(random, fmt.Sprintf("c%02d-%d", i, n))

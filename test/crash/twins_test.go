@@ -14,11 +14,11 @@ import (
 // either instance is told the same.
 func TestTwoInstances(t *testing.T) {
 	store := testenv.Postgres(t)
-	instances := []*process{
+	instances := []*testenv.Process{
 		serve(t, "--store", store, "--listen", "127.0.0.1:0", "--instance", "a", "--migrate"),
 		serve(t, "--store", store, "--listen", "127.0.0.1:0", "--instance", "b"),
 	}
-	createAccounts(t, instances[0].url)
+	createAccounts(t, instances[0].URL)
 
 	books := newLedger()
 	random := rand.New(rand.NewPCG(seed(t), 0))
@@ -30,7 +30,7 @@ func TestTwoInstances(t *testing.T) {
 	var load sync.WaitGroup
 	for i := range clients {
 		order := random.Perm(len(list))
-		url := instances[i%len(instances)].url
+		url := instances[i%len(instances)].URL
 		load.Go(func() {
 			for _, k := range order {
 				a, err := post(url+"/v1/transactions", list[k].json())
@@ -49,7 +49,7 @@ func TestTwoInstances(t *testing.T) {
 	}
 	load.Wait()
 	for _, p := range instances {
-		books.check(t, p.url)
+		books.check(t, p.URL)
 	}
 	verify(t, store)
 }

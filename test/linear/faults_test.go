@@ -150,13 +150,13 @@ func (w *world) evict() error {
 func (w *world) slow(latency, jitter int, d time.Duration) error {
 	list := w.cached()
 	for _, in := range list {
-		if err := in.link.slow(latency, jitter); err != nil {
+		if err := in.link.Poison("latency", map[string]int{"latency": latency, "jitter": jitter}); err != nil {
 			return err
 		}
 	}
 	w.hold(d)
 	for _, in := range list {
-		in.link.cure(context.Background())
+		in.link.Cure(context.Background())
 	}
 	return nil
 }
@@ -179,11 +179,11 @@ func (w *world) stopRedis() error {
 
 func (w *world) cut(list ...*instance) error {
 	for _, in := range list {
-		in.link.cut()
+		in.link.Cut()
 	}
 	w.hold(w.between(300*time.Millisecond, time.Second))
 	for _, in := range list {
-		if err := in.link.join(); err != nil {
+		if err := in.link.Join(); err != nil {
 			return err
 		}
 	}

@@ -7,23 +7,11 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"sync"
 	"time"
 
 	"rbcs"
+	"rbcs/internal/testenv"
 )
-
-// folder is for the program under test.
-var folder string
-
-// program builds it once.
-var program = sync.OnceValues(func() (string, error) {
-	path := filepath.Join(folder, "rbcs")
-	if out, err := exec.Command("go", "build", "-o", path, "rbcs/cmd/rbcs").CombinedOutput(); err != nil {
-		return "", fmt.Errorf("go build: %w\n%s", err, out)
-	}
-	return path, nil
-})
 
 // imported is how many transactions an import posts.
 const imported = 500
@@ -31,7 +19,7 @@ const imported = 500
 // importAll posts with `rbcs import --store`, which knows of no cache, in small
 // commits beside those of the instances.
 func (w *world) importAll() error {
-	path, err := program()
+	path, err := testenv.Program()
 	if err != nil {
 		return err
 	}

@@ -6,9 +6,9 @@ import (
 	"fmt"
 	"log/slog"
 	"net/url"
-	"os/exec"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"rbcs"
@@ -24,14 +24,14 @@ import (
 type instance struct {
 	name    string
 	backing *testenv.Proxy // before PostgreSQL
-	link    *link          // before Redis; nil without a cache
+	link    *testenv.Link  // before Redis; nil without a cache
 	store   *postgres.Store
 	cache   *redis.Cache // nil without one
 	reader  rbcs.BalanceReader
 	engine  *engine.Engine
 
-	process *exec.Cmd      // of a `rbcs serve`; nil where the instance lives in this process
-	api     *client.Client // and how it is used; all of the above but the proxies are nil then
+	process *testenv.Process // of a `rbcs serve`; nil where the instance lives in this process
+	api     *client.Client   // and how it is used; all of the above but the proxies are nil then
 
 	commits, fills atomic.Pointer[plan]
 	release        chan struct{} // of the world: once closed, nothing is stopped any more
@@ -93,10 +93,10 @@ func startInstance(ctx context.Context, name string, c config, cached bool) (in 
 }
 
 func (in *instance) openCache(ctx context.Context, c config, log *slog.Logger) (err error) {
-	if in.link, err = newLink(c.redis); err != nil {
+	if in.link, err = testenv.NewLink(c.redis); err != nil {
 		return err
 	}
-	in.cache, err = redis.Open(ctx, "redis://"+in.link.address()+"/0", redis.Options{
+	in.cache, err = redis.Open(ctx, "redis://"+in.link.Address()+"/0", redis.Options{
 		Store: slowReader{c.variant.store(in.store), in}, Control: c.variant.control(in.store), Logger: log, CheckEvery: -1,
 		Timeout: readPatience, MarkTimeout: markPatience,
 	})
@@ -135,7 +135,7 @@ func (in *instance) kill() {
 	in.killing.Do(func() {
 		in.backing.Lead(nowhere)
 		if in.link != nil {
-			in.link.cut()
+			in.link.Cut()
 		}
 		in.backing.Cut()
 		in.cancel()
@@ -152,7 +152,8 @@ func (in *instance) alive() bool { return in.ctx.Err() == nil }
 func (in *instance) stop() error {
 	var errs []error
 	if in.process != nil {
-		errs = append(errs, in.endProcess())
+		_, err := in.process.End(syscall.SIGKILL)
+		errs = append(errs, err)
 	}
 	if in.engine != nil {
 		ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
@@ -172,7 +173,7 @@ func (in *instance) stop() error {
 		errs = append(errs, in.cache.Close())
 	}
 	if in.link != nil {
-		in.link.cut()
+		in.link.Cut()
 	}
 	if in.backing != nil { // a store whose connections lead nowhere closes at once
 		in.backing.Cut()

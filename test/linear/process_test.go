@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"os/exec"
 	"syscall"
 	"time"
@@ -24,7 +23,7 @@ func startProcess(ctx context.Context, name string, c config) (in *instance, err
 			err = errors.Join(err, in.stop())
 		}
 	}()
-	path, err := program()
+	path, err := testenv.Program()
 	if err != nil {
 		return in, err
 	}
@@ -32,36 +31,21 @@ func startProcess(ctx context.Context, name string, c config) (in *instance, err
 	if in.backing, dsn, err = testenv.NewProxy(c.dsn); err != nil {
 		return in, err
 	}
-	if in.link, err = newLink(c.redis); err != nil {
+	if in.link, err = testenv.NewLink(c.redis); err != nil {
 		return in, err
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
+	cmd := exec.Command(path, "serve", "--listen", "127.0.0.1:0", "--store", dsn, "--redis", "redis://"+in.link.Address()+"/0", "--instance", name)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} // however this process ends
+	if in.process, err = testenv.StartProcess(cmd, new(testenv.Log)); err != nil {
 		return in, err
 	}
-	address := l.Addr().String()
-	if err := l.Close(); err != nil {
+	serving, cancel := context.WithTimeout(in.ctx, settled)
+	defer cancel()
+	if err := in.process.Await(serving); err != nil {
 		return in, err
 	}
-	in.process = exec.Command(path, "serve", "--listen", address, "--store", dsn, "--redis", "redis://"+in.link.address()+"/0", "--instance", name)
-	in.process.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} // however this process ends
-	if err := in.process.Start(); err != nil {
-		in.process = nil
-		return in, err
-	}
-	if in.api, err = client.New("http://"+address, client.WithRetry(client.Retry{Attempts: 1})); err != nil {
-		return in, err
-	}
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for begin := time.Now(); ; <-tick.C {
-		ctx, cancel := context.WithTimeout(in.ctx, timeout)
-		_, err = in.api.Balance(ctx, numbers[0])
-		cancel()
-		if err == nil || time.Since(begin) > settled {
-			return in, err
-		}
-	}
+	in.api, err = client.New(in.process.URL, client.WithRetry(client.Retry{Attempts: 1}))
+	return in, err
 }
 
 // submitOverHTTP returns results that say no more than whether there is an outcome.
@@ -129,18 +113,6 @@ func (in *instance) balancesOverHTTP(ctx context.Context, numbers []string, stro
 	return readings, nil
 }
 
-// endProcess ends a process that may be stopped, and waits for it.
-func (in *instance) endProcess() error {
-	if err := in.process.Process.Kill(); err != nil {
-		return err
-	}
-	var ended *exec.ExitError
-	if err := in.process.Wait(); err != nil && !errors.As(err, &ended) {
-		return err
-	}
-	return nil
-}
-
 // Faults of real processes. Where it is that they meet a commit is left to chance.
 var ofProcesses = []fault{
 	{"rbcs serve: SIGSTOP for 0.2–2 s, SIGCONT", func(w *world) error { return w.freeze(w.between(200*time.Millisecond, 2*time.Second)) }},
@@ -159,7 +131,7 @@ func (w *world) anyProcess() *instance {
 
 func (w *world) freeze(d time.Duration) error {
 	in := w.anyProcess()
-	if err := in.process.Process.Signal(syscall.SIGSTOP); err != nil {
+	if err := in.process.Signal(syscall.SIGSTOP); err != nil {
 		return err
 	}
 	for end := time.Now().Add(d); time.Now().Before(end); w.hold(min(d, time.Second)) {
@@ -167,13 +139,13 @@ func (w *world) freeze(d time.Duration) error {
 			return err
 		}
 	}
-	return in.process.Process.Signal(syscall.SIGCONT)
+	return in.process.Signal(syscall.SIGCONT)
 }
 
 func (w *world) killProcess() error {
 	in := w.anyProcess()
 	in.cancel()
-	err := in.endProcess()
+	_, err := in.process.End(syscall.SIGKILL)
 	in.process = nil
 	w.remove(in)
 	if err != nil {

@@ -139,14 +139,7 @@ func (r *tally) write(path string, took time.Duration) error {
 
 func TestMain(m *testing.M) {
 	begin := time.Now()
-	var err error
-	if folder, err = os.MkdirTemp("", "rbcs-linear-"); err != nil {
-		panic(err)
-	}
 	code := m.Run()
-	if err := os.RemoveAll(folder); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-	}
 	if len(results.rows) > 0 && (*long || *reportFlag != "") {
 		path := *reportFlag
 		if path == "" {

@@ -54,9 +54,9 @@ func jumpedNow() (sec int64, nsec int32, mono int64) {
 }
 `
 
-// buildJumping builds the program with a clock that the test sets.
-func buildJumping(ctx context.Context) error {
-	dir := filepath.Dir(jumping)
+// buildJumping builds the program with a clock that the test sets, at this path.
+func buildJumping(ctx context.Context, path string) error {
+	dir := filepath.Dir(path)
 	out, err := exec.CommandContext(ctx, "go", "env", "GOROOT").Output()
 	if err != nil {
 		return fmt.Errorf("go env: %w", err)
@@ -83,7 +83,7 @@ func buildJumping(ctx context.Context) error {
 			return err
 		}
 	}
-	out, err = exec.CommandContext(ctx, "go", "build", "-overlay", filepath.Join(dir, "overlay.json"), "-o", jumping, "rbcs/cmd/rbcs").CombinedOutput()
+	out, err = exec.CommandContext(ctx, "go", "build", "-overlay", filepath.Join(dir, "overlay.json"), "-o", path, "rbcs/cmd/rbcs").CombinedOutput()
 	if err != nil {
 		return fmt.Errorf("go build -overlay: %w\n%s", err, out)
 	}
@@ -118,16 +118,16 @@ func (s *system) clocksJump(clocks []clock) (list []fault) {
 	return list
 }
 
-// restartJumping makes all instances run with clocks that jump.
-func (s *system) restartJumping(ctx context.Context) (clocks []clock, err error) {
+// restartJumping makes all instances run the program at this path, with clocks that jump.
+func (s *system) restartJumping(ctx context.Context, path string) (clocks []clock, err error) {
 	for range s.instances {
-		c := clock(filepath.Join(filepath.Dir(jumping), fmt.Sprintf("clock-%d", len(clocks))))
+		c := clock(filepath.Join(filepath.Dir(path), fmt.Sprintf("clock-%d", len(clocks))))
 		if err := c.set(0); err != nil {
 			return nil, err
 		}
 		clocks = append(clocks, c)
 	}
-	return clocks, s.restart(ctx, func(n int) (string, []string) { return jumping, []string{"RBCS_TEST_CLOCK=" + string(clocks[n])} })
+	return clocks, s.restart(ctx, func(n int) (string, []string) { return path, []string{"RBCS_TEST_CLOCK=" + string(clocks[n])} })
 }
 
 // The database's clock jumps for the service's sessions: theirs is another

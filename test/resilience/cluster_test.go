@@ -33,14 +33,14 @@ type cluster struct {
 	hosts            [2]*host        // as the service knows them
 	active           int             // which of the hosts is the primary
 	redis            *testenv.Server
-	redisLink        *link
+	redisLink        *testenv.Link
 	database         string
 }
 
 // host is a database host's address, behind which servers come and go.
 type host struct {
 	back  *testenv.Proxy
-	front *link
+	front *testenv.Link
 }
 
 func newHost(dsn string) (*host, error) {
@@ -48,7 +48,7 @@ func newHost(dsn string) (*host, error) {
 	if err != nil {
 		return nil, err
 	}
-	front, err := newLink(hostOf(through))
+	front, err := testenv.NewLink(hostOf(through))
 	return &host{back, front}, err
 }
 
@@ -96,7 +96,7 @@ func (c *cluster) startServers(ctx context.Context) (err error) {
 	if c.redis, err = testenv.NewRedis(ctx); err != nil {
 		return err
 	}
-	if c.redisLink, err = newLink(hostOf(c.redis.URL)); err != nil {
+	if c.redisLink, err = testenv.NewLink(hostOf(c.redis.URL)); err != nil {
 		return err
 	}
 	return c.wait(ctx)
@@ -112,13 +112,13 @@ func (c *cluster) startInstances(ctx context.Context) error {
 	if err := c.execute(ctx, c.primary.URL, create...); err != nil {
 		return err
 	}
-	store := fmt.Sprintf("postgres://postgres@%s,%s/%s?sslmode=disable", c.hosts[0].front.address(), c.hosts[1].front.address(), c.database)
-	args := []string{"--store", store, "--migrate", "--drain-delay", "300ms", "--redis", "redis://" + c.redisLink.address() + "/0"}
+	store := fmt.Sprintf("postgres://postgres@%s,%s/%s?sslmode=disable", c.hosts[0].front.Address(), c.hosts[1].front.Address(), c.database)
+	args := []string{"--store", store, "--migrate", "--drain-delay", "300ms", "--redis", "redis://" + c.redisLink.Address() + "/0"}
 	c.dump = func(ctx context.Context) (dumper, error) {
 		return postgres.Open(ctx, c.direct(), postgres.Options{MaxConns: 2})
 	}
 	c.verifyStore = c.direct
-	return c.start(ctx, program, 2, args)
+	return c.start(ctx, 2, args)
 }
 
 // direct returns the database's DSN on the primary, past the proxies.
@@ -140,12 +140,12 @@ func (c *cluster) close() error {
 	var errs []error
 	for _, h := range c.hosts {
 		if h != nil {
-			h.front.cut()
+			h.front.Cut()
 			errs = append(errs, h.back.Close())
 		}
 	}
 	if c.redisLink != nil {
-		c.redisLink.cut()
+		c.redisLink.Cut()
 	}
 	for _, s := range []*testenv.Server{c.primary, c.standby, c.redis} {
 		if s != nil {

@@ -230,10 +230,12 @@ func (c *cluster) poisoned(name, kind string, attributes map[string]int, from or
 		name: name, touches: "network", hold: 700 * time.Millisecond, from: from,
 		begin: lasting(
 			func() error {
-				return errors.Join(c.hosts[0].front.poison(kind, attributes), c.hosts[1].front.poison(kind, attributes))
+				return errors.Join(c.hosts[0].front.Poison(kind, attributes), c.hosts[1].front.Poison(kind, attributes))
 			},
 			func(ctx context.Context) error {
-				return errors.Join(c.hosts[0].front.cure(ctx), c.hosts[1].front.cure(ctx))
+				c.hosts[0].front.Cure(ctx)
+				c.hosts[1].front.Cure(ctx)
+				return nil
 			}),
 	}
 }

@@ -58,7 +58,7 @@ func (u *suite) disk(t *testing.T, name, dir string, breaks func(*system) func(c
 	s.dump = func(ctx context.Context) (dumper, error) {
 		return sqlite.Open(ctx, path, sqlite.Options{ReadOnly: true})
 	}
-	if err := s.start(t.Context(), program, 1, []string{"--store", s.verifyStore(), "--drain-delay", "300ms"}); err != nil {
+	if err := s.start(t.Context(), 1, []string{"--store", s.verifyStore(), "--drain-delay", "300ms"}); err != nil {
 		t.Fatal(err)
 	}
 	defer s.stop()
@@ -88,5 +88,5 @@ func fill(path string) error {
 
 // limitFiles lets the process write no file beyond a size.
 func (i *instance) limitFiles(size uint64) error {
-	return unix.Prlimit(i.cmd.Process.Pid, unix.RLIMIT_FSIZE, &unix.Rlimit{Cur: size, Max: unix.RLIM_INFINITY}, nil)
+	return unix.Prlimit(i.process.Cmd.Process.Pid, unix.RLIMIT_FSIZE, &unix.Rlimit{Cur: size, Max: unix.RLIM_INFINITY}, nil)
 }

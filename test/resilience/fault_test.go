@@ -120,10 +120,10 @@ func (c *cluster) redisCut() fault {
 		name: "Redis: connections cut", touches: "redis", hold: 300 * time.Millisecond,
 		begin: lasting(
 			func() error {
-				c.redisLink.cut()
+				c.redisLink.Cut()
 				return nil
 			},
-			func(context.Context) error { return c.redisLink.join() }),
+			func(context.Context) error { return c.redisLink.Join() }),
 	}
 }
 
@@ -131,8 +131,11 @@ func (c *cluster) redisSlow() fault {
 	return fault{
 		name: "Redis: latency of 50 ms", touches: "redis", hold: 500 * time.Millisecond,
 		begin: lasting(
-			func() error { return c.redisLink.poison("latency", map[string]int{"latency": 25, "jitter": 10}) },
-			c.redisLink.cure),
+			func() error { return c.redisLink.Poison("latency", map[string]int{"latency": 25, "jitter": 10}) },
+			func(ctx context.Context) error {
+				c.redisLink.Cure(ctx)
+				return nil
+			}),
 	}
 }
 

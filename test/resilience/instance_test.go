@@ -1,22 +1,18 @@
 package resilience
 
 import (
-	"bufio"
-	"bytes"
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
-	"net"
 	"os"
 	"os/exec"
 	"sync"
 	"syscall"
 	"time"
+
+	"rbcs/internal/testenv"
 )
 
-// startTimeout bounds every wait for a process.
+// startTimeout bounds every wait for a process to start.
 const startTimeout = 40 * time.Second
 
 // pause is the time between two looks at a condition.
@@ -29,20 +25,10 @@ type instance struct {
 	program string
 	args    []string
 	env     []string
-	log     syncBuffer
+	log     testenv.Log // of all its processes
 
-	mu    sync.Mutex
-	cmd   *exec.Cmd
-	ended chan struct{} // closed once the process is gone
-}
-
-// freeAddress returns an address that nothing listens on now.
-func freeAddress() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
-	}
-	return l.Addr().String(), l.Close()
+	mu      sync.Mutex
+	process *testenv.Process // the last one
 }
 
 // start starts the process and waits until it serves. A process that ends
@@ -51,113 +37,59 @@ func (i *instance) start(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
 	for {
-		serving, ended, err := i.spawn()
+		p, err := i.spawn()
 		if err != nil {
 			return err
 		}
-		select {
-		case <-serving:
-			return nil
-		case <-ended:
-		case <-ctx.Done():
-			return fmt.Errorf("instance %s does not serve: %w\n%s", i.name, ctx.Err(), i.log.tail())
+		err = p.Await(ctx)
+		if err == nil || ctx.Err() != nil {
+			return err
 		}
 		select {
 		case <-time.After(100 * time.Millisecond):
 		case <-ctx.Done():
-			return fmt.Errorf("instance %s ends again and again\n%s", i.name, i.log.tail())
+			return err
 		}
 	}
 }
 
-func (i *instance) spawn() (serving, ended chan struct{}, err error) {
+func (i *instance) spawn() (*testenv.Process, error) {
 	args := append([]string{"serve", "--listen", i.address, "--instance", i.name, "--log-format", "json"}, i.args...)
 	cmd := exec.Command(i.program, args...)
 	cmd.Env = append(os.Environ(), i.env...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} // however this process ends
-	stderr, err := cmd.StderrPipe()
-	if err != nil {
-		return nil, nil, err
+	p, err := testenv.StartProcess(cmd, &i.log)
+	if err == nil {
+		i.mu.Lock()
+		i.process = p
+		i.mu.Unlock()
 	}
-	if err := cmd.Start(); err != nil {
-		return nil, nil, err
-	}
-	serving, ended = make(chan struct{}), make(chan struct{})
-	i.mu.Lock()
-	i.cmd, i.ended = cmd, ended
-	i.mu.Unlock()
-	go func() {
-		i.read(stderr, serving)
-		_ = cmd.Wait() // its ProcessState says how it ended
-		close(ended)
-	}()
-	return serving, ended, nil
-}
-
-// read keeps the log, and closes serving at the line that says that it serves.
-func (i *instance) read(stderr io.Reader, serving chan struct{}) {
-	for lines := bufio.NewScanner(stderr); lines.Scan(); {
-		_, _ = i.log.Write(append(lines.Bytes(), '\n'))
-		var line struct{ Msg string }
-		if json.Unmarshal(lines.Bytes(), &line) == nil && line.Msg == "serving" {
-			close(serving)
-			serving = make(chan struct{})
-		}
-	}
+	return p, err
 }
 
 func (i *instance) signal(s syscall.Signal) error {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	if i.cmd == nil {
+	if i.process == nil {
 		return nil
 	}
-	if err := i.cmd.Process.Signal(s); err != nil && !errors.Is(err, os.ErrProcessDone) {
-		return fmt.Errorf("%s of instance %s: %w", s, i.name, err)
-	}
-	return nil
+	return i.process.Signal(s)
 }
 
 // end sends a signal that ends the process, waits for that, and returns its exit code.
 func (i *instance) end(s syscall.Signal) (int, error) {
-	if err := i.signal(s); err != nil || i.cmd == nil {
+	if err := i.signal(s); err != nil || i.process == nil {
 		return 0, err
 	}
-	select {
-	case <-i.ended:
-		return i.cmd.ProcessState.ExitCode(), nil
-	case <-time.After(startTimeout):
-		return 0, fmt.Errorf("instance %s does not end after %s\n%s", i.name, s, i.log.tail())
-	}
+	return i.process.Wait()
 }
 
 // alive fails where the process is gone, though nobody ended it.
 func (i *instance) alive() error {
 	select {
-	case <-i.ended:
-		return fmt.Errorf("instance %s ended by itself, %s\n%s", i.name, i.cmd.ProcessState, i.log.tail())
+	case <-i.process.Ended:
+		return fmt.Errorf("instance %s ended by itself, %s\n%s", i.name, i.process.Cmd.ProcessState, i.log.Tail())
 	default:
 		return nil
 	}
-}
-
-// syncBuffer is a buffer that is read while it is written.
-type syncBuffer struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (b *syncBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.Write(p)
-}
-
-// tail returns the end of what was written.
-func (b *syncBuffer) tail() string {
-	const most = 3000
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	text := b.buf.Bytes()
-	return string(text[max(0, len(text)-most):])
 }

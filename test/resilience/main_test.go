@@ -2,12 +2,7 @@ package resilience
 
 import (
 	"flag"
-	"fmt"
 	"math/rand/v2"
-	"os"
-	"os/exec"
-	"path/filepath"
-	"testing"
 )
 
 var (
@@ -25,26 +20,4 @@ func seed() uint64 {
 		*seedFlag = uint64(rand.Uint32()) + 1
 	}
 	return *seedFlag
-}
-
-// program is the path of the program under test; jumping is the same program
-// with a clock that the test sets, see clock_test.go.
-var program, jumping string
-
-func TestMain(m *testing.M) {
-	dir, err := os.MkdirTemp("", "rbcs-resilience-")
-	if err != nil {
-		panic(err)
-	}
-	program, jumping = filepath.Join(dir, "rbcs"), filepath.Join(dir, "rbcs-jumping")
-	code := 1
-	if out, err := exec.Command("go", "build", "-o", program, "rbcs/cmd/rbcs").CombinedOutput(); err != nil {
-		fmt.Fprintf(os.Stderr, "go build: %v\n%s", err, out)
-	} else {
-		code = m.Run()
-	}
-	if err := os.RemoveAll(dir); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-	}
-	os.Exit(code)
 }

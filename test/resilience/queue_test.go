@@ -16,6 +16,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"rbcs"
+	"rbcs/internal/testenv"
 	"rbcs/test/resilience/report"
 )
 
@@ -73,7 +74,7 @@ func (q *queue) play(ctx context.Context) error {
 		return err
 	}
 	q.s.Transactions, _, err = q.books.check(ctx, store)
-	return errors.Join(err, store.Close(), q.verify(ctx))
+	return errors.Join(err, store.Close(), testenv.Verify(ctx, q.verifyStore()))
 }
 
 // fill queues all transactions, which are due at one time.

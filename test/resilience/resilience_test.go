@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"math/rand/v2"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -16,8 +17,9 @@ import (
 // TestResilience breaks everything, one thing at a time and then several together.
 func TestResilience(t *testing.T) {
 	u := newSuite(t)
+	jumping := filepath.Join(t.TempDir(), "rbcs")
 	built := make(chan error, 1)
-	go func() { built <- buildJumping(context.WithoutCancel(t.Context())) }() // it takes a minute the first time
+	go func() { built <- buildJumping(context.WithoutCancel(t.Context()), jumping) }() // it takes a minute the first time
 	c := startCluster(t)
 	u.alone(t, c)
 	u.asleep(t, c)
@@ -26,7 +28,7 @@ func TestResilience(t *testing.T) {
 	if err := <-built; err != nil {
 		t.Fatal(err)
 	}
-	u.clocks(t, c)
+	u.clocks(t, c, jumping)
 	u.disks(t)
 	u.fresh(t, c, "several together, at random", func(t *testing.T, name string) {
 		total := u.run.Totals() // of the long form the rest is still to come
@@ -135,9 +137,9 @@ func (u *suite) lagging(t *testing.T, c *cluster) {
 }
 
 // clocks makes the clocks of the instances and of the database jump.
-func (u *suite) clocks(t *testing.T, c *cluster) {
+func (u *suite) clocks(t *testing.T, c *cluster, jumping string) {
 	u.fresh(t, c, "clock of an instance: jumps by an hour", func(t *testing.T, name string) {
-		clocks, err := c.restartJumping(t.Context())
+		clocks, err := c.restartJumping(t.Context(), jumping)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"rbcs/internal/testenv"
 	"rbcs/test/resilience/report"
 )
 
@@ -73,7 +74,7 @@ func (u *suite) enter(t *testing.T, s *report.Scenario, sys *system) {
 	}
 	if t.Failed() {
 		for _, i := range sys.instances {
-			t.Logf("the log of instance %s ends with\n%s", i.name, i.log.tail())
+			t.Logf("the log of instance %s ends with\n%s", i.name, i.log.Tail())
 		}
 	}
 }
@@ -110,7 +111,7 @@ func (u *suite) check(ctx context.Context, sc *scenario, l *load, s *report.Scen
 		return err
 	}
 	s.Transactions, s.LostData, err = l.books.check(ctx, store)
-	err = errors.Join(err, store.Close(), sc.system.verify(ctx))
+	err = errors.Join(err, store.Close(), testenv.Verify(ctx, sc.system.verifyStore()))
 	s.Anomalies = append(s.Anomalies, l.books.anomalies...)
 	s.Anomalous += len(l.books.anomalies) + l.books.more
 	return err

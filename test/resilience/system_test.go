@@ -5,10 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os/exec"
 	"syscall"
 
 	"rbcs/internal/audit"
+	"rbcs/internal/testenv"
 )
 
 // dumper reads a store.
@@ -26,11 +26,15 @@ type system struct {
 	accounts    string // begins the numbers of the load's accounts
 }
 
-// start starts so many instances of the program at path.
-func (s *system) start(ctx context.Context, path string, count int, args []string) error {
+// start starts so many instances of the service.
+func (s *system) start(ctx context.Context, count int, args []string) error {
 	s.instances = nil
+	path, err := testenv.Program()
+	if err != nil {
+		return err
+	}
 	for n := range count {
-		address, err := freeAddress()
+		address, err := testenv.FreeAddress()
 		if err != nil {
 			return err
 		}
@@ -66,15 +70,6 @@ func (s *system) restart(ctx context.Context, as func(n int) (path string, env [
 		if err := i.start(ctx); err != nil {
 			return err
 		}
-	}
-	return nil
-}
-
-// verify runs the service's own audit.
-func (s *system) verify(ctx context.Context) error {
-	out, err := exec.CommandContext(ctx, program, "verify", "--store", s.verifyStore()).CombinedOutput()
-	if err != nil {
-		return fmt.Errorf("rbcs verify: %w\n%s", err, out)
 	}
 	return nil
 }
