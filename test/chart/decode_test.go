@@ -243,8 +243,8 @@ func TestSelectorsFindTheirPods(t *testing.T) {
 			case *appsv1.Deployment:
 				if where := arg(d.Spec.Template.Spec.Containers[0], "--discover"); where != "" {
 					name := strings.Split(where, ":")[1]
-					if found := decodeAs[*corev1.Service](t, r.find(t, "Service", name)); found.Spec.ClusterIP != corev1.ClusterIPNone {
-						t.Errorf("%s: %s is one address for all instances", o, name)
+					if found := decodeAs[*corev1.Service](t, r.find(t, "Service", name)); found.Spec.ClusterIP != corev1.ClusterIPNone || !found.Spec.PublishNotReadyAddresses {
+						t.Errorf("%s: %s is one address for all instances, or hides those that are not ready", o, name)
 					}
 				}
 			}

@@ -26,9 +26,13 @@ func (s *suite) databaseAway(t *testing.T) {
 			}
 			return nil
 		})
-		if s.allReady(t.Context(), "gateway", false) == nil {
-			o.note("no gateway was ready either while no balance pod was: Kubernetes refused new connections; what came over open ones was answered with 503")
+		if err := s.allReady(t.Context(), "gateway", true); err != nil {
+			t.Errorf("the gateways must answer while no balance pod does: %v", err)
 		}
+		if n := s.load.failuresOf("connection refused"); n > 0 {
+			t.Errorf("%d connections were refused: a gateway that stays ready answers 503 instead", n)
+		}
+		o.note("all gateways stayed ready, and refused no connection")
 		back := time.Now()
 		s.postgres.start(t)
 		o.took("PostgreSQL accepts connections", back)

@@ -171,6 +171,13 @@ func (g *load) counts() (requests, failures int64) {
 	return g.requests, failures
 }
 
+// failuresOf returns how many requests failed in one way.
+func (g *load) failuresOf(kind string) int64 {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.failures[kind]
+}
+
 // count records what came of one request.
 func (g *load) count(failure string) {
 	g.mu.Lock()
