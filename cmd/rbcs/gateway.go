@@ -35,7 +35,8 @@ type GatewayCmd struct {
 func (GatewayCmd) Help() string {
 	return `Each request goes to the less loaded of two ready instances. One whose instance
 died is sent to another one, which is safe: a transaction carries its ID. Instances
-share one PostgreSQL database. /livez, /readyz and /metrics are the gateway's own.
+share one PostgreSQL database; one that stands on another gets no requests.
+/livez, /readyz and /metrics are the gateway's own.
 
 Ctrl-C or SIGTERM stops the gateway: readiness fails, requests in flight are
 answered, and it exits with 0. A second signal ends it at once.
