@@ -20,13 +20,17 @@ type effort struct {
 	err      error     // and why it failed
 
 	marked []marked // what the cache is to be told about; nil without one
+	stuck  stuck
 }
 
 // commit gets transactions decided, and returns one result for each whatever
 // happens, and what the cache is to be told. It logs what it could not get decided, once for the whole batch.
-func (e *Engine) commit(txs []*rbcs.Transaction) ([]rbcs.Result, []marked) {
-	effort := effort{deadline: time.Now().Add(e.cfg.Deadline)}
+// b.stuck grows by the sources whose transactions must not go any further.
+func (e *Engine) commit(b *batch) ([]rbcs.Result, []marked) {
+	txs := b.txs
+	effort := effort{deadline: time.Now().Add(e.cfg.Deadline), stuck: b.stuck}
 	results := e.try(&effort, txs, false, nil)
+	b.stuck = effort.stuck
 	if effort.failed > 0 {
 		e.cfg.Logger.LogAttrs(e.ctx, slog.LevelError, "transactions are left without a decision",
 			slog.Int("transactions", effort.failed), slog.Int("batch", len(txs)),
@@ -35,12 +39,34 @@ func (e *Engine) commit(txs []*rbcs.Transaction) ([]rbcs.Result, []marked) {
 	return results, effort.marked
 }
 
-// try commits transactions together. A transient or ambiguous failure is tried
+// try commits transactions together, but for those behind one that is stuck.
+func (e *Engine) try(effort *effort, txs []*rbcs.Transaction, ambiguous bool, last error) []rbcs.Result {
+	going := effort.stuck.others(txs)
+	if len(going) == len(txs) {
+		return e.together(effort, txs, ambiguous, last)
+	}
+	var decided []rbcs.Result
+	if len(going) > 0 {
+		decided = e.together(effort, going, ambiguous, last)
+	}
+	results := make([]rbcs.Result, 0, len(txs))
+	for i := range txs {
+		if len(going) > 0 && going[0] == txs[i] {
+			results = append(results, decided[0])
+			going, decided = going[1:], decided[1:]
+			continue
+		}
+		results = append(results, effort.giveUp(txs[i:i+1], ambiguous, behind())...)
+	}
+	return results
+}
+
+// together commits transactions together. A transient or ambiguous failure is tried
 // again, since the recorded IDs make that safe; after any other the two halves
 // are tried one after the other, so that the order is kept and a transaction (or
 // an atomic group, which is never split) that the store cannot take fails alone. ambiguous says that an earlier attempt
 // may have taken effect, and last why that failed.
-func (e *Engine) try(effort *effort, txs []*rbcs.Transaction, ambiguous bool, last error) []rbcs.Result {
+func (e *Engine) together(effort *effort, txs []*rbcs.Transaction, ambiguous bool, last error) []rbcs.Result {
 	for attempt := 1; ; attempt++ {
 		if last != nil && (e.ctx.Err() != nil || !time.Now().Before(effort.deadline)) {
 			return effort.giveUp(txs, ambiguous, unavailable(last))
@@ -175,6 +201,7 @@ func (f *effort) giveUp(txs []*rbcs.Transaction, ambiguous bool, definite *rbcs.
 	results := make([]rbcs.Result, len(txs))
 	for i, tx := range txs {
 		results[i] = rbcs.Result{Transaction: *tx, Err: err}
+		f.stuck.add(tx)
 	}
 	return results
 }

@@ -16,6 +16,9 @@
 //     never wait for each other's row locks, let alone deadlock.
 //  5. Transactions that share an account or an ID are committed in the order in
 //     which they were admitted; those of one Submit are admitted in its order.
+//     What the durable queue submits keeps it in failure, too: once a transaction
+//     of a source is left without a decision, those behind it in the same Submit
+//     are not attempted (see stuck).
 //  6. An atomic group is in one batch, whatever happens to the batch: a group that
 //     is larger than [Config].MaxBatch is a batch of its own.
 //  7. What is admitted and unanswered is bounded in number and in bytes, a batch

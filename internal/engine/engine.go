@@ -45,6 +45,7 @@ type Engine struct {
 type batch struct {
 	entries  []entry
 	txs      []*rbcs.Transaction
+	stuck    stuck
 	answered bool // by an impatient Stop; guarded by Engine.mu. Nothing is admitted any more then
 }
 
@@ -200,7 +201,7 @@ func (e *Engine) run() {
 	runtime.Gosched()
 	b := e.take()
 	if b != nil {
-		results, marked := e.commit(b.txs)
+		results, marked := e.commit(b)
 		e.finish(b, results, marked)
 	}
 	e.mu.Lock()
@@ -234,6 +235,7 @@ func (e *Engine) take() *batch {
 	}
 	for i := range b.entries {
 		b.txs = append(b.txs, b.entries[i].tx)
+		b.stuck.join(b.entries[i].req.stuck)
 	}
 	e.flying = append(e.flying, b)
 	e.wake()
@@ -244,6 +246,7 @@ func (e *Engine) take() *batch {
 func (e *Engine) finish(b *batch, results []rbcs.Result, marked []marked) {
 	e.mu.Lock()
 	e.flying = slices.DeleteFunc(e.flying, func(other *batch) bool { return other == b })
+	b.stuck.tell(b.entries)
 	e.schedule.finish(b.entries)
 	answered := b.answered
 	if !answered {
@@ -257,7 +260,7 @@ func (e *Engine) finish(b *batch, results []rbcs.Result, marked []marked) {
 	}
 	clear(b.entries) // the spare must not keep transactions alive
 	clear(b.txs)
-	b.entries, b.txs = b.entries[:0], b.txs[:0]
+	b.entries, b.txs, b.stuck = b.entries[:0], b.txs[:0], nil
 }
 
 // forget takes entries that are being answered off the count. REQUIRES: e.mu is held.

@@ -15,6 +15,7 @@ type request struct {
 	once    sync.Once    // makes results, where they come from several batches
 	results []rbcs.Result
 	done    chan struct{} // closed when nothing is left; results may be read then
+	stuck   stuck         // guarded by Engine.mu
 }
 
 func newRequest(size int) *request {

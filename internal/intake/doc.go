@@ -9,14 +9,12 @@
 //     its own ID, and a second posting finds the decision of the first.
 //  3. Of a source account, entries are decided in their order: a claim has whole
 //     sources, and one goes through the engine in order. After an error of the
-//     infrastructure the source waits for its first entry to be tried again. A
+//     infrastructure the engine attempts nothing that is behind on the source, and
+//     that waits for its first entry to be tried again, or to be a dead letter. A
 //     rejection that retry_until has decided again lets others pass: the wait may
 //     be long, and others may be what it waits for.
 //  4. An entry leaves the queue only by a decision in the log, or by an operator.
 //     What cannot be decided becomes a dead letter after [Config].MaxAttempts.
 //  5. Nothing is kept in memory that a restart would miss: what a dead worker has
 //     claimed is free again after [Config].Lease.
-//
-// The order has one exception: where the engine finds that only one transaction
-// of a commit makes it fail, it commits the others of the same claim.
 package intake

@@ -76,8 +76,9 @@ func (w *worker) adapt(b *rbcs.IntakeBatch) {
 	w.sources = min(2*len(needed)+1, w.cfg.Batch)
 }
 
-// post submits the entries of a claim, and says what became of each. Where it
-// fails none was tried.
+// post submits the entries of a claim, and says what became of each that was
+// tried: behind one that failed nothing of its source was. Where it fails nothing
+// was tried at all.
 func (w *worker) post(b *rbcs.IntakeBatch, end time.Time) ([]rbcs.IntakeOutcome, error) {
 	if len(b.Entries) == 0 || w.ctx.Err() != nil {
 		return nil, nil
@@ -96,10 +97,16 @@ func (w *worker) post(b *rbcs.IntakeBatch, end time.Time) ([]rbcs.IntakeOutcome,
 		return nil, err
 	}
 	tally := map[Outcome]int{}
-	outcomes := make([]rbcs.IntakeOutcome, len(results))
+	outcomes := make([]rbcs.IntakeOutcome, 0, len(results))
+	waiting := map[string]bool{} // the sources whose first entry is tried again: what is behind it has not been tried
 	for i := range results {
-		var o Outcome
-		outcomes[i], o = w.outcome(&b.Entries[i], &results[i], b.Now)
+		source, failed := b.Entries[i].Transaction.Source, results[i].Err != nil && results[i].Err.Retryable()
+		if failed && waiting[source] {
+			continue
+		}
+		waiting[source] = waiting[source] || failed
+		became, o := w.outcome(&b.Entries[i], &results[i], b.Now)
+		outcomes = append(outcomes, became)
 		tally[o]++
 	}
 	for o, n := range tally {
