@@ -21,8 +21,8 @@ func TestFailoverOfTheService(t *testing.T) {
 	primary := testenv.PostgresServer(t)
 	run(t, "migrate", "--store", primary.URL).check(t, exitDone)
 	standby := primary.Standby(t)
-	host := func(s *testenv.Server) string { return strings.SplitN(strings.SplitN(s.URL, "@", 2)[1], "/", 2)[0] }
-	s := start(t, ServeCmd{Store: StoreName(strings.Replace(primary.URL, host(primary), host(primary)+","+host(standby), 1))})
+	host := testenv.HostOf(primary.URL)
+	s := start(t, ServeCmd{Store: StoreName(strings.Replace(primary.URL, host, host+","+testenv.HostOf(standby.URL), 1))})
 	s.ok(t, "account", "create", "bank", "--currency", "USD", "--overdraft", "unlimited")
 	s.ok(t, "account", "create", "alice", "--currency", "USD")
 

@@ -9,10 +9,10 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
+	"rbcs/internal/testenv"
 	"rbcs/internal/webhook"
 )
 
@@ -121,7 +121,7 @@ func TestEventsAtTheTerminal(t *testing.T) {
 
 	ctx, interrupt := context.WithCancel(t.Context())
 	defer interrupt()
-	var out, stderr lockedBuffer
+	var out, stderr testenv.Log
 	done := make(chan int)
 	go func() {
 		m := Main{Stdout: &out, Stderr: &stderr}
@@ -265,24 +265,6 @@ func TestMetricsOfTheFollowers(t *testing.T) {
 			t.Errorf("the metrics have no line %q", name)
 		}
 	}
-}
-
-// lockedBuffer is read while it is written.
-type lockedBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *lockedBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *lockedBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
 }
 
 // TestImportOfHolds: holds keep their type and their time, through a service and straight into a store.

@@ -102,6 +102,18 @@ func run(t *testing.T, b *books) Report {
 	return report
 }
 
+// wantFault fails the test where the books have no fault whose text begins like this.
+func wantFault(t *testing.T, b *books, text string) {
+	t.Helper()
+	var texts []string
+	for _, f := range run(t, b).Faults {
+		texts = append(texts, f.String())
+	}
+	if !slices.ContainsFunc(texts, func(s string) bool { return strings.HasPrefix(s, text) }) {
+		t.Errorf("%q is not among the faults:\n%s", text, strings.Join(texts, "\n"))
+	}
+}
+
 func TestCleanBooks(t *testing.T) {
 	report := run(t, clean())
 	for _, f := range report.Faults {
@@ -178,14 +190,7 @@ func TestCorruption(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			b := clean()
 			c.corrupt(b)
-			report := run(t, b)
-			var texts []string
-			for _, f := range report.Faults {
-				texts = append(texts, f.String())
-			}
-			if !slices.ContainsFunc(texts, func(s string) bool { return strings.HasPrefix(s, c.want) }) {
-				t.Errorf("%q is not among the faults:\n%s", c.want, strings.Join(texts, "\n"))
-			}
+			wantFault(t, b, c.want)
 		})
 	}
 }

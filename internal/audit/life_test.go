@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"slices"
-	"strings"
 	"testing"
 	"time"
 
@@ -211,14 +210,7 @@ func TestCorruptLife(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			b := lively()
 			c.corrupt(b)
-			report := run(t, b)
-			var texts []string
-			for _, f := range report.Faults {
-				texts = append(texts, f.String())
-			}
-			if !slices.ContainsFunc(texts, func(s string) bool { return strings.HasPrefix(s, c.want) }) {
-				t.Errorf("%q is not among the faults:\n%s", c.want, strings.Join(texts, "\n"))
-			}
+			wantFault(t, b, c.want)
 		})
 	}
 }

@@ -32,6 +32,23 @@ type fake struct {
 
 type fakeAccount struct{ cents, held, version int64 }
 
+// corrupted returns a service that changes some account by itself, once.
+func corrupted(change func(*fakeAccount)) *fake {
+	f := &fake{}
+	f.after = func(n int, _ http.ResponseWriter) bool {
+		if n == 3 {
+			f.mu.Lock()
+			defer f.mu.Unlock()
+			for _, a := range f.accounts {
+				change(a)
+				break
+			}
+		}
+		return false
+	}
+	return f
+}
+
 func (f *fake) start(t *testing.T) string {
 	t.Helper()
 	f.requests, f.accounts, f.recorded, f.holds = 0, map[string]*fakeAccount{}, map[string]string{}, map[string]client.Transaction{}

@@ -70,33 +70,14 @@ func TestLiesAreFound(t *testing.T) {
 		t.Errorf("got %+v", r.Check)
 	}
 
-	f = &fake{after: func(n int, _ http.ResponseWriter) bool {
-		if n == 3 { // money moves back and forth by itself: only the version shows it
-			f.mu.Lock()
-			defer f.mu.Unlock()
-			for _, a := range f.accounts {
-				a.version += 2
-				break
-			}
-		}
-		return false
-	}}
+	// Money moves back and forth by itself: only the version shows it.
+	f = corrupted(func(a *fakeAccount) { a.version += 2 })
 	r = mustRun(t, small(f.start(t), Uniform, 1))
 	if r.OK() || r.Check.Differences != 1 || r.Check.Difference != "0.00" || !strings.HasPrefix(r.Check.Examples[0].Found, "version ") {
 		t.Errorf("got %+v", r.Check)
 	}
 
-	f = &fake{after: func(n int, _ http.ResponseWriter) bool {
-		if n == 3 { // something is held that nobody asked for
-			f.mu.Lock()
-			defer f.mu.Unlock()
-			for _, a := range f.accounts {
-				a.held += 5
-				break
-			}
-		}
-		return false
-	}}
+	f = corrupted(func(a *fakeAccount) { a.held += 5 }) // that nobody asked for
 	r = mustRun(t, small(f.start(t), Hold, 1))
 	if r.OK() || r.Check.Differences != 1 || r.Check.Difference != "0.05" || !strings.HasSuffix(r.Check.Examples[0].Found, " held") {
 		t.Errorf("got %+v", r.Check)

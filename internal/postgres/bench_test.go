@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"rbcs"
-	"rbcs/internal/testenv"
 )
 
 // usd is the currency of these tests.
@@ -61,10 +60,7 @@ func (g *generator) batch(size int) []*rbcs.Transaction {
 // BenchmarkCommit measures whole commits, with one or two committers. One
 // operation is one transaction.
 func BenchmarkCommit(b *testing.B) {
-	server := testenv.PostgresServer(b, "shared_buffers=512MB", "max_wal_size=4GB")
-	if err := Migrate(b.Context(), server.URL, MigrateOptions{Logger: quiet}); err != nil {
-		b.Fatal(err)
-	}
+	server := migratedServer(b, "shared_buffers=512MB", "max_wal_size=4GB")
 	s := openStore(b, server.URL)
 	const accounts = 10_000
 	createAccounts(b, s, accounts)
@@ -102,10 +98,7 @@ func BenchmarkCommit(b *testing.B) {
 // BenchmarkHolds measures transfers, holds and captures in turn: one operation is
 // a batch of each. It reports what one transaction of each costs.
 func BenchmarkHolds(b *testing.B) {
-	server := testenv.PostgresServer(b, "shared_buffers=512MB", "max_wal_size=4GB")
-	if err := Migrate(b.Context(), server.URL, MigrateOptions{Logger: quiet}); err != nil {
-		b.Fatal(err)
-	}
+	server := migratedServer(b, "shared_buffers=512MB", "max_wal_size=4GB")
 	s := openStore(b, server.URL)
 	const accounts = 10_000
 	createAccounts(b, s, accounts)

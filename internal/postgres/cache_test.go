@@ -12,7 +12,6 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"rbcs"
-	"rbcs/internal/testenv"
 )
 
 // fences records what a fence is told, and answers as it is set.
@@ -388,10 +387,7 @@ func TestCacheControl(t *testing.T) {
 // TestPromotedServer has a standby become the primary while a cache is in use: it
 // answers no balance before, and its first commit waits although it is confirmed.
 func TestPromotedServer(t *testing.T) {
-	primary := testenv.PostgresServer(t)
-	if err := Migrate(t.Context(), primary.URL, MigrateOptions{Logger: quiet}); err != nil {
-		t.Fatal(err)
-	}
+	primary := migratedServer(t)
 	s := openStore(t, primary.URL)
 	createAccounts(t, s, 2)
 	was := declared(t, s)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net"
-	"net/url"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -19,21 +18,9 @@ import (
 // primaryAndStandby starts a migrated primary and a standby, and returns a DSN that names both.
 func primaryAndStandby(t *testing.T) (primary, standby *testenv.Server, dsn string) {
 	t.Helper()
-	primary = testenv.PostgresServer(t)
-	if err := Migrate(t.Context(), primary.URL, MigrateOptions{Logger: quiet}); err != nil {
-		t.Fatal(err)
-	}
+	primary = migratedServer(t)
 	standby = primary.Standby(t)
-	return primary, standby, strings.Replace(primary.URL, "@", "@"+hostOf(t, standby.URL)+",", 1)
-}
-
-func hostOf(t *testing.T, dsn string) string {
-	t.Helper()
-	u, err := url.Parse(dsn)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return u.Host
+	return primary, standby, strings.Replace(primary.URL, "@", "@"+testenv.HostOf(standby.URL)+",", 1)
 }
 
 // again repeats what may fail while the database is away.
@@ -166,10 +153,7 @@ func TestAStandbyAnswersOnce(t *testing.T) {
 // TestOneDeadConnectionSpeaksForAll restarts the server: the first connection
 // that turns out to be dead is the only one.
 func TestOneDeadConnectionSpeaksForAll(t *testing.T) {
-	server := testenv.PostgresServer(t)
-	if err := Migrate(t.Context(), server.URL, MigrateOptions{Logger: quiet}); err != nil {
-		t.Fatal(err)
-	}
+	server := migratedServer(t)
 	s := openStore(t, server.URL)
 	createAccounts(t, s, 2)
 	warm(t, s, 4)
@@ -239,7 +223,7 @@ func TestReadsAreRefusedAtOnceWhileTheServerHangs(t *testing.T) {
 	if n := attempts.Load() - before; n > 2 { // one, unless it ended meanwhile
 		t.Errorf("%d connections were tried by 40 reads", n)
 	}
-	p.Lead(hostOf(t, server))
+	p.Lead(testenv.HostOf(server))
 	again(t, func(ctx context.Context) error {
 		_, err := s.Account(ctx, "a:0")
 		return err
@@ -257,7 +241,7 @@ func TestLinks(t *testing.T) {
 			}
 			l.end(refused)
 		}
-		time.Sleep(awayAfter)
+		time.Sleep(awayAfter) // of the bubble: no real time passes
 		if err := begin(); err != nil {
 			t.Fatalf("the one that looks: %v", err)
 		}

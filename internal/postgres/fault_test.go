@@ -202,10 +202,7 @@ func awaitStandbys(t *testing.T, admin *pgx.Conn, dsn string) {
 // TestSynchronousStandby has a server whose only synchronous standby is away:
 // COMMIT waits for ever.
 func TestSynchronousStandby(t *testing.T) {
-	server := testenv.PostgresServer(t)
-	if err := Migrate(t.Context(), server.URL, MigrateOptions{Logger: quiet}); err != nil {
-		t.Fatal(err)
-	}
+	server := migratedServer(t)
 	s := openStore(t, server.URL)
 	createAccounts(t, s, 2)
 	admin := connect(t, server.URL)

@@ -15,7 +15,6 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"rbcs"
-	"rbcs/internal/testenv"
 )
 
 // pageOf reads the log and wants these IDs.
@@ -336,10 +335,7 @@ func TestLogIsNotKnownAtFirst(t *testing.T) {
 
 // TestTimelines makes a server a standby, whose log is refused, and promotes it.
 func TestTimelines(t *testing.T) {
-	server := testenv.PostgresServer(t)
-	if err := Migrate(t.Context(), server.URL, MigrateOptions{Logger: quiet}); err != nil {
-		t.Fatal(err)
-	}
+	server := migratedServer(t)
 	s := openStore(t, server.URL)
 	createAccounts(t, s, 2)
 	commitOne(t, s, "x")

@@ -20,6 +20,16 @@ func migrated(t testing.TB) string {
 	return dsn
 }
 
+// migratedServer starts a server of the test's own, with the schema.
+func migratedServer(t testing.TB, settings ...string) *testenv.Server {
+	t.Helper()
+	server := testenv.PostgresServer(t, settings...)
+	if err := Migrate(t.Context(), server.URL, MigrateOptions{Logger: quiet}); err != nil {
+		t.Fatal(err)
+	}
+	return server
+}
+
 // openStore opens a store that is closed with the test.
 func openStore(t testing.TB, dsn string) *Store {
 	t.Helper()

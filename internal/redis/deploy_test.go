@@ -1,7 +1,6 @@
 package redis
 
 import (
-	"bytes"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -17,7 +16,6 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -28,22 +26,7 @@ import (
 )
 
 // logBuffer keeps what is logged.
-type logBuffer struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (l *logBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.buf.Write(p)
-}
-
-func (l *logBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.buf.String()
-}
+type logBuffer struct{ testenv.Log }
 
 func (l *logBuffer) use(o *Options) { o.Logger = slog.New(slog.NewTextHandler(l, nil)) }
 
@@ -109,7 +92,7 @@ func TestCluster(t *testing.T) {
 	for i := range nodes {
 		busPort := freePort(t)
 		server := testenv.RedisServer(t, "--cluster-enabled", "yes", "--cluster-port", busPort, "--cluster-node-timeout", "2000")
-		addresses[i] = strings.TrimSuffix(strings.TrimPrefix(server.URL, "redis://"), "/0")
+		addresses[i] = testenv.HostOf(server.URL)
 		client, err := rueidis.NewClient(rueidis.ClientOption{InitAddress: addresses[i : i+1], ForceSingleClient: true, DisableCache: true})
 		if err != nil {
 			t.Fatal(err)
@@ -183,7 +166,7 @@ func do(t *testing.T, client rueidis.Client, command ...string) {
 // TestSentinel finds the primary through a Sentinel.
 func TestSentinel(t *testing.T) {
 	server := testenv.RedisServer(t)
-	host, port, _ := strings.Cut(strings.TrimSuffix(strings.TrimPrefix(server.URL, "redis://"), "/0"), ":")
+	host, port, _ := strings.Cut(testenv.HostOf(server.URL), ":")
 	address := startSentinel(t, fmt.Sprintf("sentinel monitor main %s %s 1\n", host, port))
 	r := newRig(t, "redis://"+address+"/0?master_set=main")
 	r.up()

@@ -26,6 +26,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/url"
 	"os"
 	"os/exec"
 	"os/user"
@@ -237,6 +238,15 @@ func find(program, debianPackage string, patterns ...string) (string, error) {
 		}
 	}
 	return "", fmt.Errorf("testenv: %s is neither in PATH nor in %v: install the Debian package %s", program, patterns, debianPackage)
+}
+
+// HostOf returns the HOST:PORT of a server's URL, which must be sound.
+func HostOf(serverURL string) string {
+	u, err := url.Parse(serverURL)
+	if err != nil {
+		panic(err)
+	}
+	return u.Host
 }
 
 // FreeAddress returns a HOST:PORT of the loopback interface that nothing listens on now.

@@ -146,7 +146,7 @@ func TestGuardOutlivesItsProcess(t *testing.T) {
 		n += k
 	}
 	lines := strings.Split(string(buf[:n]), "\n")
-	dir, address := lines[0], strings.TrimSuffix(strings.TrimPrefix(lines[1], "redis://"), "/0")
+	dir, address := lines[0], HostOf(lines[1])
 	if err := pingRedis(t.Context(), address); err != nil {
 		t.Fatal(err)
 	}
@@ -166,8 +166,7 @@ func TestGuardOutlivesItsProcess(t *testing.T) {
 }
 
 func TestLinkIsSickAndCured(t *testing.T) {
-	address := strings.TrimSuffix(strings.TrimPrefix(Redis(t), "redis://"), "/0")
-	l, err := NewLink(address)
+	l, err := NewLink(HostOf(Redis(t)))
 	if err != nil {
 		t.Fatal(err)
 	}

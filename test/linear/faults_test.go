@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"rbcs"
+	"rbcs/internal/testenv"
 )
 
 // fault is one thing that happens to a world. It returns once it is undone, but
@@ -93,7 +94,7 @@ func (w *world) between(least, most time.Duration) time.Duration {
 
 // ask sends commands to Redis past all links, and returns the last answer's first line.
 func (w *world) ask(commands ...string) (line string, err error) {
-	conn, err := net.DialTimeout("tcp", hostOf(w.redis.URL), timeout)
+	conn, err := net.DialTimeout("tcp", testenv.HostOf(w.redis.URL), timeout)
 	if err != nil {
 		return "", err
 	}

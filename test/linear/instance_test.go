@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/url"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -191,12 +190,3 @@ func (in *instance) stop() error {
 }
 
 const stopTimeout = 30 * time.Second
-
-// hostOf returns the HOST:PORT of a URL.
-func hostOf(rawURL string) string {
-	u, err := url.Parse(rawURL)
-	if err != nil {
-		panic(err)
-	}
-	return u.Host
-}

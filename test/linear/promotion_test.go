@@ -60,13 +60,13 @@ func (w *world) promote(old, standby *testenv.Server) (*takeover, error) {
 		return nil, err
 	}
 	for _, in := range w.live() {
-		in.backing.Lead(hostOf(standby.URL))
+		in.backing.Lead(testenv.HostOf(standby.URL))
 	}
 	u, err := url.Parse(w.config.dsn)
 	if err != nil {
 		return nil, err
 	}
-	u.Host = hostOf(standby.URL)
+	u.Host = testenv.HostOf(standby.URL)
 	o.dsn, w.config.dsn = u.String(), u.String()
 	return o, nil
 }

@@ -66,7 +66,7 @@ func newWorld(t *testing.T, server string, seed uint64, v variant, patient bool,
 	w.fatal(err)
 	w.config.dsn = dsn
 	w.redis = testenv.RedisServer(t)
-	w.config.redis = hostOf(w.redis.URL)
+	w.config.redis = testenv.HostOf(w.redis.URL)
 	if v.rewrite {
 		w.config.redis = startForgetful(t, w.config.redis).listener.Addr().String()
 	}

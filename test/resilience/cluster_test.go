@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"net/url"
 	"strings"
 	"syscall"
 	"testing"
@@ -48,17 +47,8 @@ func newHost(dsn string) (*host, error) {
 	if err != nil {
 		return nil, err
 	}
-	front, err := testenv.NewLink(hostOf(through))
+	front, err := testenv.NewLink(testenv.HostOf(through))
 	return &host{back, front}, err
-}
-
-// hostOf returns the HOST:PORT of a URL.
-func hostOf(dsn string) string {
-	u, err := url.Parse(dsn)
-	if err != nil {
-		panic(err) // one that this program has made
-	}
-	return u.Host
 }
 
 // startCluster starts everything; the end of the test ends it.
@@ -96,7 +86,7 @@ func (c *cluster) startServers(ctx context.Context) (err error) {
 	if c.redis, err = testenv.NewRedis(ctx); err != nil {
 		return err
 	}
-	if c.redisLink, err = testenv.NewLink(hostOf(c.redis.URL)); err != nil {
+	if c.redisLink, err = testenv.NewLink(testenv.HostOf(c.redis.URL)); err != nil {
 		return err
 	}
 	return c.wait(ctx)
@@ -245,6 +235,6 @@ func (c *cluster) rebuild(ctx context.Context) (err error) {
 	if c.standby, err = testenv.NewStandby(ctx, c.primary); err != nil {
 		return err
 	}
-	c.hosts[1-c.active].back.Lead(hostOf(c.standby.URL))
+	c.hosts[1-c.active].back.Lead(testenv.HostOf(c.standby.URL))
 	return c.wait(ctx)
 }

@@ -7,6 +7,8 @@ import (
 	"math/rand/v2"
 	"syscall"
 	"time"
+
+	"rbcs/internal/testenv"
 )
 
 // fault is one thing that breaks.
@@ -111,7 +113,7 @@ func (c *cluster) redisPaused() fault {
 func (c *cluster) redisFlushed() fault {
 	return fault{
 		name: "Redis: FLUSHALL", touches: "redis",
-		begin: instant(func(ctx context.Context) error { return send(ctx, hostOf(c.redis.URL), "FLUSHALL") }),
+		begin: instant(func(ctx context.Context) error { return send(ctx, testenv.HostOf(c.redis.URL), "FLUSHALL") }),
 	}
 }
 
