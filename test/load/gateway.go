@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
+
+	"rbcs/internal/testenv"
 )
 
 // perServiceCPU measures single transactions on PostgreSQL, per second of
@@ -18,29 +20,21 @@ func perServiceCPU(throughGateway bool, bench ...string) func(context.Context, *
 			return 0, err
 		}
 		defer drop()
-		address, err := freeAddress()
-		if err != nil {
-			return 0, err
-		}
-		service, err := m.start(ctx, address, "serve", "--store", dsn, "--migrate")
+		service, err := m.start(ctx, "serve", "--store", dsn, "--migrate")
 		if err != nil {
 			return 0, err
 		}
 		defer func() { err = errors.Join(err, service.stop()) }()
 		if !throughGateway {
-			_, perSecond, err = m.perCPU(ctx, service, address, bench)
+			_, perSecond, err = m.perCPU(ctx, service, service, bench)
 			return perSecond, err
 		}
-		front, err := freeAddress()
-		if err != nil {
-			return 0, err
-		}
-		gateway, err := m.start(ctx, front, "gateway", "--discover", "static:"+address)
+		gateway, err := m.start(ctx, "gateway", "--discover", "static:"+testenv.HostOf(service.URL))
 		if err != nil {
 			return 0, err
 		}
 		defer func() { err = errors.Join(err, gateway.stop()) }()
-		posted, perSecond, err := m.perCPU(ctx, service, front, bench)
+		posted, perSecond, err := m.perCPU(ctx, service, gateway, bench)
 		if err != nil {
 			return 0, err
 		}
@@ -51,14 +45,14 @@ func perServiceCPU(throughGateway bool, bench ...string) func(context.Context, *
 	}
 }
 
-// perCPU loads an address, and returns how many transactions were posted, and
+// perCPU loads the front, and returns how many transactions were posted, and
 // how many for each second of processor time of the service.
-func (m *machine) perCPU(ctx context.Context, service *process, address string, bench []string) (posted int64, perSecond float64, err error) {
+func (m *machine) perCPU(ctx context.Context, service, front *process, bench []string) (posted int64, perSecond float64, err error) {
 	before, err := service.cpu()
 	if err != nil {
 		return 0, 0, err
 	}
-	result, err := m.load(ctx, address, append([]string{"--clients", "256", "--accounts", "2000"}, bench...)...)
+	result, err := m.load(ctx, front.URL, append([]string{"--clients", "256", "--accounts", "2000"}, bench...)...)
 	if err != nil {
 		return 0, 0, err
 	}

@@ -21,9 +21,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"os/exec"
 	"os/signal"
-	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
@@ -123,9 +121,8 @@ func run(ctx context.Context, rounds, seconds int, only, output string) error {
 		return err
 	}
 	defer os.RemoveAll(m.dir)
-	m.binary = filepath.Join(m.dir, "rbcs")
-	if out, err := exec.CommandContext(ctx, "go", "build", "-o", m.binary, "./cmd/rbcs").CombinedOutput(); err != nil {
-		return fmt.Errorf("build: %w\n%s", err, out)
+	if m.binary, err = testenv.Program(); err != nil {
+		return err
 	}
 	if m.postgres, err = testenv.NewPostgres(ctx, postgresSettings...); err != nil {
 		return err

@@ -137,16 +137,12 @@ func rawInsert(ctx context.Context, m *machine) (float64, error) {
 // nothing: what is left is net/http and the load generator. Everything else, the
 // accounts before and after, goes on to a service.
 func emptyHandler(ctx context.Context, m *machine) (perSecond float64, err error) {
-	address, err := freeAddress()
-	if err != nil {
-		return 0, err
-	}
 	dir, err := os.MkdirTemp(m.dir, "empty-")
 	if err != nil {
 		return 0, err
 	}
 	defer os.RemoveAll(dir)
-	service, err := m.start(ctx, address, "serve", "--store", "sqlite:"+filepath.Join(dir, "rbcs.db"))
+	service, err := m.start(ctx, "serve", "--store", "sqlite:"+filepath.Join(dir, "rbcs.db"))
 	if err != nil {
 		return 0, err
 	}
@@ -162,11 +158,11 @@ func emptyHandler(ctx context.Context, m *machine) (perSecond float64, err error
 		w.Header().Set("Content-Type", "application/json")
 		_, _ = w.Write(body)
 	})
-	mux.Handle("/", httputil.NewSingleHostReverseProxy(&url.URL{Scheme: "http", Host: address}))
+	mux.Handle("/", httputil.NewSingleHostReverseProxy(&url.URL{Scheme: "http", Host: testenv.HostOf(service.URL)}))
 	server := &http.Server{ReadHeaderTimeout: time.Second, Handler: mux}
 	go func() { _ = server.Serve(listener) }()
 	defer server.Close()
-	result, err := m.load(ctx, listener.Addr().String(), "--workload", "read", "--clients", "64", "--accounts", "1000")
+	result, err := m.load(ctx, "http://"+listener.Addr().String(), "--workload", "read", "--clients", "64", "--accounts", "1000")
 	return result.Reads.PerSecond, err
 }
 

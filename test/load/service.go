@@ -1,12 +1,10 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -61,16 +59,12 @@ func onSQLite(bench ...string) func(context.Context, *machine) (float64, error) 
 
 // bench starts the service, loads it, and stops it.
 func (m *machine) bench(ctx context.Context, serve, bench []string) (perSecond float64, err error) {
-	address, err := freeAddress()
-	if err != nil {
-		return 0, err
-	}
-	service, err := m.start(ctx, address, append([]string{"serve"}, serve...)...)
+	service, err := m.start(ctx, append([]string{"serve"}, serve...)...)
 	if err != nil {
 		return 0, err
 	}
 	defer func() { err = errors.Join(err, service.stop()) }()
-	result, err := m.load(ctx, address, bench...)
+	result, err := m.load(ctx, service.URL, bench...)
 	if result.Reads.OK > 0 {
 		fmt.Fprintf(os.Stderr, "%.1f %% of the reads were answered by a cache\n", 100*float64(result.Reads.Cached)/float64(result.Reads.OK))
 	}
@@ -78,30 +72,20 @@ func (m *machine) bench(ctx context.Context, serve, bench []string) (perSecond f
 }
 
 // process is rbcs while it serves.
-type process struct {
-	cmd    *exec.Cmd
-	lines  []string      // of its log, to be read after logged
-	logged chan struct{} // closed when the log has ended
-}
+type process struct{ *testenv.Process }
 
-// start starts rbcs and waits until something accepts connections at the address.
-func (m *machine) start(ctx context.Context, address string, args ...string) (*process, error) {
-	p := &process{cmd: exec.CommandContext(ctx, m.binary, append(args, "--listen", address)...), logged: make(chan struct{})}
-	p.cmd.Cancel = func() error { return p.cmd.Process.Signal(syscall.SIGTERM) }
-	log, err := p.cmd.StderrPipe()
+// start starts rbcs, on a port that is free, and waits until it serves.
+func (m *machine) start(ctx context.Context, args ...string) (*process, error) {
+	cmd := exec.CommandContext(ctx, m.binary, append(args, "--listen", "127.0.0.1:0")...)
+	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
+	started, err := testenv.StartProcess(cmd, new(testenv.Log))
 	if err != nil {
 		return nil, err
 	}
-	if err := p.cmd.Start(); err != nil {
-		return nil, err
-	}
-	go func() {
-		defer close(p.logged)
-		for scanner := bufio.NewScanner(log); scanner.Scan(); {
-			p.lines = append(p.lines, scanner.Text())
-		}
-	}()
-	if err := dial(ctx, address); err != nil {
+	p := &process{started}
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	if err := p.Await(ctx); err != nil {
 		return nil, errors.Join(err, p.stop())
 	}
 	return p, nil
@@ -109,17 +93,16 @@ func (m *machine) start(ctx context.Context, address string, args ...string) (*p
 
 // stop ends it, and waits until it has ended.
 func (p *process) stop() error {
-	_ = p.cmd.Process.Signal(syscall.SIGTERM)
-	<-p.logged
-	if err := p.cmd.Wait(); err != nil {
-		return fmt.Errorf("rbcs %s: %w\n%s", p.cmd.Args[1], err, strings.Join(p.lines, "\n"))
+	code, err := p.End(syscall.SIGTERM)
+	if err == nil && code != 0 {
+		err = fmt.Errorf("rbcs %s ended with %d\n%s", p.Cmd.Args[1], code, p.Log.Tail())
 	}
-	return nil
+	return err
 }
 
 // cpu returns the processor time that it has taken.
 func (p *process) cpu() (time.Duration, error) {
-	raw, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.cmd.Process.Pid))
+	raw, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.Cmd.Process.Pid))
 	if err != nil {
 		return 0, err
 	}
@@ -149,10 +132,10 @@ type loaded struct {
 	} `json:"reads"`
 }
 
-// load runs rbcs bench against an address.
-func (m *machine) load(ctx context.Context, address string, bench ...string) (result loaded, err error) {
+// load runs rbcs bench against a service.
+func (m *machine) load(ctx context.Context, url string, bench ...string) (result loaded, err error) {
 	output := filepath.Join(m.dir, "bench.json")
-	args := append([]string{"bench", "--url", "http://" + address, "--duration", strconv.Itoa(m.seconds) + "s", "--json", output}, bench...)
+	args := append([]string{"bench", "--url", url, "--duration", strconv.Itoa(m.seconds) + "s", "--json", output}, bench...)
 	if out, err := exec.CommandContext(ctx, m.binary, args...).CombinedOutput(); err != nil {
 		return result, fmt.Errorf("bench: %w\n%s", err, out)
 	}
@@ -161,30 +144,4 @@ func (m *machine) load(ctx context.Context, address string, bench ...string) (re
 		return result, err
 	}
 	return result, json.Unmarshal(raw, &result)
-}
-
-// freeAddress returns a loopback address that nothing listens on.
-func freeAddress() (string, error) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
-	}
-	return listener.Addr().String(), listener.Close()
-}
-
-// dial waits until something accepts connections.
-func dial(ctx context.Context, address string) error {
-	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
-	defer cancel()
-	for {
-		conn, err := new(net.Dialer).DialContext(ctx, "tcp", address)
-		if err == nil {
-			return conn.Close()
-		}
-		select {
-		case <-time.After(20 * time.Millisecond):
-		case <-ctx.Done():
-			return fmt.Errorf("the service did not start: %w", err)
-		}
-	}
 }
