@@ -135,7 +135,10 @@ const (
 )
 
 // IntakeEvent is one line of an entry's history, which is append-only and stays
-// when the entry was decided.
+// when the entry was decided. What operators do is always there. Of the attempts
+// that fail the first [IntakeListedAll] are, since the entry was accepted or
+// replayed; then the first and the last of those that fail alike, until there are
+// [IntakeListedMost]; then the last one. The others are counted.
 type IntakeEvent struct {
 	At       time.Time
 	Kind     IntakeEventKind
@@ -144,7 +147,15 @@ type IntakeEvent struct {
 	Code     Code   // of an attempt
 	Detail   string // of an attempt, or an operator's reason
 	NextAt   time.Time
+	Omitted  int // attempts that failed between the event before and this one, and are only counted: like this one, unless the most are listed
 }
+
+// How many attempts are listed of one entry. What fails for months at one attempt
+// a minute must not fill the disk, and twenty is when most are dead letters anyway.
+const (
+	IntakeListedAll  = 20
+	IntakeListedMost = 50
+)
 
 // IntakeClaim asks for entries whose time has come.
 type IntakeClaim struct {

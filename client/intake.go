@@ -31,6 +31,7 @@ type QueueChange struct {
 	Code     rbcs.Code            `json:"code,omitempty"`
 	Detail   string               `json:"detail,omitempty"` // what failed, or an operator's reason
 	NextAt   time.Time            `json:"next_at,omitzero"`
+	Omitted  int                  `json:"omitted,omitempty"` // attempts that failed between the line before and this one, and are only counted
 }
 
 // The statuses of a [Result] that is not decided.

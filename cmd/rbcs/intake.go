@@ -181,6 +181,9 @@ func queueRows(r *client.Result) (rows [][]string) {
 		if !a.NextAt.IsZero() {
 			line += ", next at " + formatTime(a.NextAt)
 		}
+		if a.Omitted > 0 {
+			line += fmt.Sprintf(" (and %d more before it, not listed)", a.Omitted)
+		}
 		rows = append(rows, []string{formatTime(a.At), line})
 	}
 	return rows

@@ -78,3 +78,13 @@ func TestTheQueueAtTheTerminal(t *testing.T) {
 		}
 	}
 }
+
+// TestOmittedAttemptsAtTheTerminal: a history that counts says so.
+func TestOmittedAttemptsAtTheTerminal(t *testing.T) {
+	var r client.Result
+	r.Attempts = []client.QueueChange{{Kind: "failed", Code: "internal"}, {Kind: "failed", Code: "internal", Omitted: 237, NextAt: time.Unix(0, 0)}}
+	rows := queueRows(&r)
+	if got, want := rows[1][1], "failed internal, next at 1970-01-01T00:00:00.000000Z (and 237 more before it, not listed)"; got != want || rows[0][1] != "failed internal" {
+		t.Errorf("%q, want %q; before it %q", got, want, rows[0][1])
+	}
+}

@@ -62,7 +62,6 @@ on conflict (source) do update set ready_at = excluded.ready_at where s.claim is
 
 const (
 	intakesSQL    = "select " + intakeColumns + " from intake e where e.id = any($1)"
-	dequeueSQL    = "delete from intake where id = any($1)"
 	asynchronous  = "select set_config('synchronous_commit', 'off', true)"
 	liveStates    = "('queued', 'retrying')"
 	enqueueRounds = 5 // each further one needs an entry that was decided in just this moment

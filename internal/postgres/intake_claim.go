@@ -30,20 +30,40 @@ from (select unnest($1::text[]) as source) as c cross join lateral (
 // What happened is counted and kept in one statement, and only of who has the claim.
 // The state is asked for in words that do not lead to the index of what is live:
 // while that is empty it would be read whole.
+//
+// An attempt that is not listed is kept in the entry, as its last one, and becomes
+// an event when that is over: with the next one that is listed, an operator's act
+// ([actSQL]) or the decision ([dequeueSQL]). Nothing is ever taken out of intake_events.
 const failedSQL = `
-with changed as (
-	update intake e set attempts = e.attempts * u.kept + 1, state = case u.kind when 'died' then 'dead' else 'retrying' end, code = u.code, detail = u.detail,
-		due_at = case u.kind when 'refused' then statement_timestamp() + u.wait else e.due_at end
+with tried as materialized (
+	select u.*, case when u.kind <> 'died' then statement_timestamp() + u.wait end as next, coalesce(e.listed, 0) as listed, coalesce(e.unlisted, 0) as unlisted,
+		u.kind = 'died' or coalesce(e.listed, 0) < $9
+			or coalesce(e.listed, 0) < $10 and (e.kind is distinct from u.kind or e.code is distinct from u.code) as lists,
+		e.tried_at, e.next_at, e.kind as last_kind, e.code as last_code, e.detail as last_detail, e.instance
 	from (
 		select unnest($2::text[]) as id, unnest($3::text[]) as kind, unnest($4::text[]) as code, unnest($5::text[]) as detail,
 			unnest($6::bigint[]) * interval '1 microsecond' as wait, unnest($7::smallint[]) as kept
-	) as u
-	where e.id = u.id and e.state not in ('dead', 'discarded')
-		and (select s.claim from intake_sources s where s.source = e.source) = $1
-	returning e.id, u.kind, u.code, u.detail, case when u.kind <> 'died' then statement_timestamp() + u.wait end as next_at
+	) as u join intake e on e.id = u.id
+	where e.state not in ('dead', 'discarded') and (select s.claim from intake_sources s where s.source = e.source) = $1
+), changed as (
+	update intake e set attempts = e.attempts * t.kept + 1, state = case t.kind when 'died' then 'dead' else 'retrying' end, code = t.code, detail = t.detail,
+		due_at = case t.kind when 'refused' then t.next else e.due_at end,
+		tried_at = statement_timestamp(), next_at = t.next, kind = t.kind, instance = $8,
+		listed = case when t.lists then t.listed + 1 + least(t.unlisted, 1) else t.listed end, unlisted = case when not t.lists then t.unlisted + 1 end
+	from tried t where e.id = t.id
 )
-insert into intake_events (at, next_at, id, kind, code, detail, instance)
-select statement_timestamp(), next_at, id, kind, code, detail, $8 from changed`
+insert into intake_events (at, next_at, id, kind, code, detail, instance, omitted)
+select tried_at, next_at, id, last_kind, last_code, last_detail, instance, nullif(unlisted - 1, 0) from tried where lists and unlisted > 0
+union all
+select statement_timestamp(), next, id, kind, code, detail, $8, null from tried where lists`
+
+// lastSQL makes an event of the last attempt of entries, where it is not one yet.
+const lastSQL = `
+insert into intake_events (at, next_at, id, kind, code, detail, instance, omitted)
+select tried_at, next_at, id, kind, code, detail, instance, nullif(unlisted - 1, 0) from `
+
+// dequeueSQL lets go of entries that were decided.
+const dequeueSQL = "with gone as (delete from intake where id = any($1) returning *)" + lastSQL + "gone where unlisted > 0"
 
 const firstDueSQL = "(select i.due_at from intake i where i.source = s.source and i.state in " + liveStates + " order by i.due_at, i.position limit 1)"
 
@@ -123,7 +143,7 @@ func (s *Store) SettleIntake(ctx context.Context, claimant string, sources []str
 		b.Queue(dequeueSQL, decided)
 	}
 	if len(failed) > 0 {
-		b.Queue(failedSQL, append(append([]any{claimant}, failedColumns(failed)...), s.instance)...)
+		b.Queue(failedSQL, append(append([]any{claimant}, failedColumns(failed)...), s.instance, rbcs.IntakeListedAll, rbcs.IntakeListedMost)...)
 	}
 	wait := newColumn(pgtype.Int8OID, len(sources), 8)
 	for _, source := range sources {

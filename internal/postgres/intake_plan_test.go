@@ -22,7 +22,7 @@ var intakeStatements = []planned{
 	{"claim", claimSQL, "'c', '1s', 10", []string{"Index Scan using intake_sources_ready", "Index Scan using intake_sources_pkey"}},
 	{"claimed", claimedSQL, "'{a,b}', 10", []string{"Index Scan using intake_source on"}},
 	{"lock-sources", lockSourcesSQL, "'{a,b}'", []string{"Scan using intake_sources_pkey"}},
-	{"failed", failedSQL, "'c', null, null, null, null, null, null, 'i'", []string{"Index Scan using intake_pkey", "Index Scan using intake_sources_pkey"}},
+	{"failed", failedSQL, "'c', null, null, null, null, null, null, 'i', 20, 50", []string{"Index Scan using intake_pkey", "Index Scan using intake_sources_pkey"}},
 	{"end-sources", endSourcesSQL, "'c', '{a,b}'", []string{"Index Scan using intake_sources_pkey", "intake_source on"}},
 	{"free-sources", freeSourcesSQL, "'c', '{a,b}', null", []string{"Index Scan using intake_sources_pkey", "intake_source on"}},
 	{"lock-of", lockSourcesOfSQL, "'{x,y}'", []string{"intake_pkey", "intake_sources_pkey"}},

@@ -14,8 +14,14 @@ import (
 const (
 	listIntakeSQL = "select " + intakeColumns + ` from intake e where e.state = $1 and (e.due_at, e.position) > ($2, $3)
 order by e.due_at, e.position limit $4`
-	historyIntakeSQL = `select at, kind, instance, coalesce(actor, ''), coalesce(code, ''), coalesce(detail, ''), next_at
-from intake_events where id = $1 order by key desc limit $2`
+	// The last attempt may not be an event yet.
+	historyIntakeSQL = `
+select at, kind, instance, coalesce(actor, ''), coalesce(code, ''), coalesce(detail, ''), next_at, coalesce(omitted, 0) from (
+	select 9223372036854775807 as key, tried_at as at, kind, instance, null as actor, code, detail, next_at, unlisted - 1 as omitted
+	from intake where id = $1 and unlisted > 0
+	union all
+	(select key, at, kind, instance, actor, code, detail, next_at, omitted from intake_events where id = $1 order by key desc limit $2)
+) as h order by key desc limit $2`
 	statsIntakeSQL = `
 select (select count(*) from (select 1 from intake where state = 'queued' limit $1) as q),
 	(select count(*) from (select 1 from intake where state = 'retrying' limit $1) as r),
@@ -36,13 +42,16 @@ select e.id, e.state, coalesce(e.code, ''), exists (select 1 from transactions t
 	coalesce((select s.claim <> '' and s.ready_at > statement_timestamp() from intake_sources s where s.source = e.source), false)
 from intake e where e.id = any($1) order by e.id for update of e`
 	actSQL = `
-with changed as (
-	update intake e set state = $2, attempts = 0, code = null, detail = null,
-		due_at = case $2 when 'queued' then greatest(e.execute_at, statement_timestamp()) else e.due_at end
+with last as materialized (select * from intake where id = any($1) and unlisted > 0),
+changed as (
+	update intake e set state = $2, attempts = 0, code = null, detail = null, kind = null, tried_at = null, next_at = null, instance = null,
+		listed = null, unlisted = null, due_at = case $2 when 'queued' then greatest(e.execute_at, statement_timestamp()) else e.due_at end
 	where e.id = any($1) returning e.id
 )
-insert into intake_events (at, id, kind, detail, actor, instance)
-select statement_timestamp(), id, $3, nullif($4::text, ''), nullif($5::text, ''), $6 from changed order by id`
+insert into intake_events (at, next_at, id, kind, code, detail, actor, instance, omitted)
+select tried_at, next_at, id, kind, code, detail, null, instance, nullif(unlisted - 1, 0) from last
+union all
+select statement_timestamp(), null, id, $3, null, nullif($4::text, ''), nullif($5::text, ''), $6, null from changed`
 	// What waits after a failure waits no longer.
 	readyAgainSQL = `
 insert into intake_sources as s (source, ready_at)
@@ -80,7 +89,7 @@ func (s *Store) IntakeHistory(ctx context.Context, id string) (list []rbcs.Intak
 	err = s.read(ctx, func(rows pgx.Rows) error {
 		var e rbcs.IntakeEvent
 		var next pgtype.Timestamptz
-		_, err := pgx.ForEachRow(rows, []any{&e.At, (*string)(&e.Kind), &e.Instance, &e.Actor, (*string)(&e.Code), &e.Detail, &next}, func() error {
+		_, err := pgx.ForEachRow(rows, []any{&e.At, (*string)(&e.Kind), &e.Instance, &e.Actor, (*string)(&e.Code), &e.Detail, &next, &e.Omitted}, func() error {
 			e.NextAt = next.Time
 			list = append(list, e)
 			return nil

@@ -224,3 +224,16 @@ func TestIntakeOperations(t *testing.T) {
 	away.want(503, "GET", one, list+"/x", "")
 	away.want(503, "POST", one+"/discard", list+"/x/discard", `{"reason":"r"}`)
 }
+
+// TestOmittedAttempts: a history that counts says so.
+func TestOmittedAttempts(t *testing.T) {
+	view := queuedView{&rbcs.IntakeEntry{}, []rbcs.IntakeEvent{{Kind: rbcs.IntakeFailed}, {Kind: rbcs.IntakeFailed, Omitted: 237}}}
+	text, err := view.MarshalJSON()
+	if err != nil {
+		t.Fatal(err)
+	}
+	attempts := object(t, text)["attempts"].([]any)
+	for i, want := range []string{"<nil>", "237"} {
+		wantMembers(t, attempts[i].(map[string]any), map[string]string{"kind": "failed", "omitted": want})
+	}
+}

@@ -29,6 +29,7 @@ type QueueChange struct {
 	Code     string `json:"code,omitempty"`
 	Detail   string `json:"detail,omitempty" doc:"What failed, or an operator's reason."`
 	NextAt   string `json:"next_at,omitempty" format:"date-time" doc:"When it is tried again."`
+	Omitted  int    `json:"omitted,omitempty" doc:"So many attempts failed between the line before and this one, and are only counted: like this one, unless 50 are listed already."`
 }
 
 // queuedView is sent as appendEntryOfQueue writes it and described as a [Transaction].
@@ -126,6 +127,9 @@ func appendAttempts(dst []byte, history []rbcs.IntakeEvent) []byte {
 		}
 		if !e.NextAt.IsZero() {
 			dst = append(appendTime(append(dst, `,"next_at":"`...), e.NextAt), '"')
+		}
+		if e.Omitted > 0 {
+			dst = strconv.AppendInt(append(dst, `,"omitted":`...), int64(e.Omitted), 10)
 		}
 		dst = append(dst, '}')
 	}

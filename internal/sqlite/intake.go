@@ -25,7 +25,6 @@ const (
 		VALUES (?, ?, 0, 'queued', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
 	selectIntake       = "SELECT " + intakeColumns + " FROM intake WHERE id = ?"
 	selectIntakeExists = "SELECT 1 FROM intake LIMIT 1"
-	deleteIntake       = "DELETE FROM intake WHERE id = ?"
 
 	// What is claimed, or waits after a failure, is not brought forward.
 	putReady = `INSERT INTO intake_sources (source, ready_at) VALUES (?1, ?2)
@@ -39,9 +38,6 @@ const (
 	selectFirstDue = `SELECT due_at FROM intake INDEXED BY intake_source
 		WHERE source = ?1 AND state IN ('queued', 'retrying') ORDER BY due_at, position LIMIT 1`
 	deleteSource = "DELETE FROM intake_sources WHERE source = ?"
-	failIntake   = `UPDATE intake SET attempts = attempts * ?6 + 1, state = ?2, code = ?3, detail = ?4, due_at = coalesce(?5, due_at)
-		WHERE id = ?1 AND state IN ('queued', 'retrying') RETURNING id`
-	insertIntakeEvent = "INSERT INTO intake_events (id, at, kind, code, detail, actor, instance, next_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 )
 
 func scanIntake(s *stmt) rbcs.IntakeEntry {
@@ -222,98 +218,4 @@ func (c *conn) texts(sql string, args ...any) (list []string, err error) {
 		list = append(list, s.textAt(0))
 	}
 	return list, s.done()
-}
-
-// SettleIntake implements [rbcs.IntakeStore].
-func (s *Store) SettleIntake(ctx context.Context, claimant string, sources []string, outcomes []rbcs.IntakeOutcome) error {
-	return s.withWrite(ctx, func(w *writer, now time.Time) error {
-		mine := make(map[string]bool, len(sources))
-		for _, source := range sources {
-			claim, _, err := w.claimOf(source)
-			if err != nil {
-				return err
-			}
-			mine[source] = claim == claimant
-		}
-		waits := map[string]time.Duration{}
-		for i := range outcomes {
-			o := &outcomes[i]
-			var err error
-			switch {
-			case o.Kind == "":
-				err = w.change(deleteIntake, o.ID)
-			case mine[o.Source]:
-				if o.Kind == rbcs.IntakeFailed {
-					waits[o.Source] = max(waits[o.Source], o.After)
-				}
-				err = w.fail(o, now)
-			}
-			if err != nil {
-				return err
-			}
-		}
-		for _, source := range sources {
-			if !mine[source] {
-				continue
-			}
-			if err := w.free(source, waits[source], now); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-}
-
-// claimOf returns whose claim a source has, "" for none, and when that ends.
-func (c *conn) claimOf(source string) (claim string, until time.Time, err error) {
-	s, err := c.stmt(selectClaim)
-	if err != nil {
-		return "", time.Time{}, err
-	}
-	if s.bind(source).next() {
-		claim, until = s.textAt(0), timeOf(s.intAt(1))
-	}
-	return claim, until, s.done()
-}
-
-// fail counts and keeps an attempt that failed.
-func (w *writer) fail(o *rbcs.IntakeOutcome, now time.Time) error {
-	state, next, due := rbcs.IntakeRetrying, any(micros(now.Add(o.After))), any(nil)
-	switch o.Kind {
-	case rbcs.IntakeDied:
-		state, next = rbcs.IntakeDead, nil
-	case rbcs.IntakeRefused:
-		due = next
-	}
-	kept := 1
-	if o.Anew {
-		kept = 0
-	}
-	found, err := w.wrote(failIntake, o.ID, string(state), textValue(string(o.Code)), textValue(o.Detail), due, kept)
-	if err != nil || !found {
-		return err
-	}
-	return w.change(insertIntakeEvent, o.ID, micros(now), string(o.Kind), textValue(string(o.Code)), textValue(o.Detail), nil, w.instanceName, next)
-}
-
-// free ends the claim of a source, which waits after a failure.
-func (w *writer) free(source string, wait time.Duration, now time.Time) error {
-	s, err := w.stmt(selectFirstDue)
-	if err != nil {
-		return err
-	}
-	first, some := int64(0), false
-	if s.bind(source).next() {
-		first, some = s.intAt(0), true
-	}
-	if err := s.done(); err != nil {
-		return err
-	}
-	switch {
-	case !some:
-		return w.change(deleteSource, source)
-	case wait > 0:
-		return w.change(claimSource, source, "", micros(now.Add(wait)))
-	}
-	return w.change(claimSource, source, nil, first)
 }

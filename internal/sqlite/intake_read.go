@@ -11,11 +11,14 @@ import (
 const (
 	selectIntakes = "SELECT " + intakeColumns + ` FROM intake INDEXED BY intake_state
 		WHERE state = ?1 AND (due_at, position) > (?2, ?3) ORDER BY due_at, position LIMIT ?4`
-	selectIntakeEvents = "SELECT at, kind, instance, actor, code, detail, next_at FROM intake_events WHERE id = ? ORDER BY key DESC LIMIT ?"
+	// The last attempt may not be an event yet.
+	selectLastAttempt  = "SELECT " + lastColumns + " FROM intake WHERE id = ? AND unlisted > 0"
+	selectIntakeEvents = "SELECT at, kind, instance, actor, code, detail, next_at, coalesce(omitted, 0) FROM intake_events WHERE id = ? ORDER BY key DESC LIMIT ?"
 	countIntake        = "SELECT count(*) FROM (SELECT 1 FROM intake INDEXED BY intake_state WHERE state = ?1 LIMIT ?2)"
 	selectOldest       = "SELECT due_at FROM intake INDEXED BY intake_state WHERE state = ?1 ORDER BY due_at, position LIMIT 1"
 
-	actIntake = "UPDATE intake SET state = ?2, attempts = 0, code = NULL, detail = NULL, due_at = ?3 WHERE id = ?1"
+	actIntake = `UPDATE intake SET state = ?2, attempts = 0, code = NULL, detail = NULL, due_at = ?3,
+		tried_at = NULL, next_at = NULL, kind = NULL, instance = NULL, listed = NULL, unlisted = NULL WHERE id = ?1`
 	// What waits after a failure waits no longer.
 	putReadyAgain = `INSERT INTO intake_sources (source, ready_at) VALUES (?1, ?2)
 		ON CONFLICT (source) DO UPDATE SET ready_at = min(ready_at, ?2), claim = NULL WHERE claim IS NULL OR claim = ''`
@@ -52,19 +55,25 @@ func (s *Store) readIntakes(ctx context.Context, sql string, args ...any) (list 
 
 // IntakeHistory implements [rbcs.IntakeStore].
 func (s *Store) IntakeHistory(ctx context.Context, id string) (list []rbcs.IntakeEvent, err error) {
-	err = s.withRead(ctx, func(c *conn) error {
-		st, err := c.stmt(selectIntakeEvents)
-		if err != nil {
-			return err
+	err = s.withSnapshot(ctx, func(c *conn) error {
+		for _, q := range []struct {
+			sql  string
+			args []any
+		}{{selectLastAttempt, []any{id}}, {selectIntakeEvents, []any{id, rbcs.MaxIntakeHistory}}} {
+			st, err := c.stmt(q.sql)
+			if err != nil {
+				return err
+			}
+			for st.bind(q.args...); st.next(); {
+				list = append(list, scanEvent(st, 0))
+			}
+			if err := st.done(); err != nil {
+				return err
+			}
 		}
-		for st.bind(id, rbcs.MaxIntakeHistory); st.next(); {
-			list = append(list, rbcs.IntakeEvent{
-				At: timeOf(st.intAt(0)), Kind: rbcs.IntakeEventKind(st.wordAt(1)), Instance: st.textAt(2), Actor: st.textAt(3),
-				Code: rbcs.Code(st.wordAt(4)), Detail: st.textAt(5), NextAt: st.timeAt(6),
-			})
-		}
-		return st.done()
+		return nil
 	})
+	list = list[:min(len(list), rbcs.MaxIntakeHistory)]
 	slices.Reverse(list)
 	return list, err
 }
@@ -143,7 +152,8 @@ func (s *Store) act(ctx context.Context, a rbcs.IntakeAction, to rbcs.IntakeStat
 			if err := w.actOn(e, to, now); err != nil {
 				return err
 			}
-			err = w.change(insertIntakeEvent, id, micros(now), string(kind), nil, textValue(a.Reason), textValue(a.Actor), w.instanceName, nil)
+			event := rbcs.IntakeEvent{At: now, Kind: kind, Instance: w.instanceName, Actor: a.Actor, Detail: a.Reason}
+			err = w.insertIntakeEvent(id, &event)
 			if err != nil {
 				return err
 			}
@@ -167,6 +177,13 @@ func (w *writer) refuse(e *rbcs.IntakeEntry, to rbcs.IntakeState, now time.Time)
 }
 
 func (w *writer) actOn(e *rbcs.IntakeEntry, to rbcs.IntakeState, now time.Time) error {
+	tried, _, err := w.attemptsOf(selectTried, e.Transaction.ID)
+	if err != nil {
+		return err
+	}
+	if err := w.keepLast(e.Transaction.ID, &tried); err != nil {
+		return err
+	}
 	due := e.DueAt
 	if to == rbcs.IntakeQueued {
 		if due = now; e.Transaction.ExecuteAt.After(now) {

@@ -26,6 +26,7 @@ var intakeTests = []test{
 	{"discarded", testIntakeDiscarded},
 	{"busy", testIntakeBusy},
 	{"long-history", testIntakeHistory},
+	{"counted", testIntakeCounted},
 	{"too-late", testIntakeTooLate},
 	{"given-up-meanwhile", testIntakeGivenUp},
 	{"listed", testIntakeListed},

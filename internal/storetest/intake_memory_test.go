@@ -14,7 +14,15 @@ type memoryIntake struct {
 	entries  map[string]*rbcs.IntakeEntry
 	claims   map[string]memoryClaim
 	events   map[string][]rbcs.IntakeEvent
+	tried    map[string]memoryTried
 	position int64
+}
+
+// memoryTried counts the attempts of an entry that are events, and those after
+// them; last is the last one.
+type memoryTried struct {
+	listed, unlisted int
+	last             rbcs.IntakeEvent
 }
 
 // memoryClaim is whose a source is until when; of nobody ("") it waits after a failure.
@@ -26,11 +34,33 @@ type memoryClaim struct {
 func newMemoryIntake() memoryIntake {
 	return memoryIntake{
 		entries: map[string]*rbcs.IntakeEntry{}, claims: map[string]memoryClaim{}, events: map[string][]rbcs.IntakeEvent{},
+		tried: map[string]memoryTried{},
 	}
 }
 
 func waits(e *rbcs.IntakeEntry) bool {
 	return e.State == rbcs.IntakeQueued || e.State == rbcs.IntakeRetrying
+}
+
+// keep adds what follows the attempts of an entry to its history, and the last of them before it.
+func (q *memoryIntake) keep(id string, next ...rbcs.IntakeEvent) {
+	if t := q.tried[id]; t.unlisted > 0 {
+		next = append([]rbcs.IntakeEvent{t.last}, next...)
+	}
+	q.events[id] = append(q.events[id], next...)
+}
+
+// try counts an attempt that failed.
+func (q *memoryIntake) try(id string, event rbcs.IntakeEvent) {
+	t := q.tried[id]
+	other := t.last.Kind != event.Kind || t.last.Code != event.Code
+	if event.Kind == rbcs.IntakeDied || t.listed < rbcs.IntakeListedAll || other && t.listed < rbcs.IntakeListedMost {
+		q.keep(id, event)
+		q.tried[id] = memoryTried{t.listed + 1 + min(t.unlisted, 1), 0, event}
+		return
+	}
+	event.Omitted = t.unlisted
+	q.tried[id] = memoryTried{t.listed, t.unlisted + 1, event}
 }
 
 // list returns entries in their order.
@@ -118,7 +148,9 @@ func (m *memory) SettleIntake(ctx context.Context, claimant string, sources []st
 		e := m.intake.entries[o.ID]
 		switch {
 		case o.Kind == "":
+			m.intake.keep(o.ID)
 			delete(m.intake.entries, o.ID)
+			delete(m.intake.tried, o.ID)
 			continue
 		case e == nil || !waits(e) || m.intake.claims[o.Source].by != claimant:
 			continue
@@ -137,7 +169,7 @@ func (m *memory) SettleIntake(ctx context.Context, claimant string, sources []st
 		case rbcs.IntakeFailed:
 			waiting[o.Source] = max(waiting[o.Source], o.After)
 		}
-		m.intake.events[o.ID] = append(m.intake.events[o.ID], event)
+		m.intake.try(o.ID, event)
 	}
 	for _, source := range sources {
 		if m.intake.claims[source].by != claimant {
@@ -169,8 +201,11 @@ func (m *memory) IntakeHistory(ctx context.Context, id string) ([]rbcs.IntakeEve
 		return nil, err
 	}
 	defer leave()
-	all := m.intake.events[id]
-	return slices.Clone(all[max(0, len(all)-rbcs.MaxIntakeHistory):]), nil
+	all := slices.Clone(m.intake.events[id])
+	if t := m.intake.tried[id]; t.unlisted > 0 {
+		all = append(all, t.last)
+	}
+	return all[max(0, len(all)-rbcs.MaxIntakeHistory):], nil
 }
 
 func (m *memory) Intakes(ctx context.Context, q rbcs.IntakeQuery) ([]rbcs.IntakeEntry, error) {
@@ -244,7 +279,8 @@ func (m *memory) act(ctx context.Context, a rbcs.IntakeAction, to rbcs.IntakeSta
 				delete(m.intake.claims, e.Transaction.Source)
 			}
 		}
-		m.intake.events[id] = append(m.intake.events[id], rbcs.IntakeEvent{At: at, Kind: kind, Instance: "memory", Actor: a.Actor, Detail: a.Reason})
+		m.intake.keep(id, rbcs.IntakeEvent{At: at, Kind: kind, Instance: "memory", Actor: a.Actor, Detail: a.Reason})
+		delete(m.intake.tried, id)
 	}
 	return errs, nil
 }

@@ -75,7 +75,7 @@ function moreEntries() {
 
 function timeline(attempts) {
   return [el('h3', {}, 'In the queue'), table([
-    ['at (UTC)', a => time(a.at)], ['what', a => a.kind], ['why', a => el('span', {className: 'wide'}, [a.code, a.detail].filter(Boolean).join(': '))],
+    ['at (UTC)', a => time(a.at)], ['what', a => a.omitted ? `${a.kind}, and ${number.format(a.omitted)} more before it` : a.kind], ['why', a => el('span', {className: 'wide'}, [a.code, a.detail].filter(Boolean).join(': '))],
     ['by', a => [a.actor, a.instance].filter(Boolean).join(' on ')], ['next (UTC)', a => a.next_at ? time(a.next_at) : ''],
   ], attempts)];
 }
