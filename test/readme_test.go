@@ -2,9 +2,7 @@
 package test
 
 import (
-	"bytes"
 	"context"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -15,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"rbcs/internal/testenv"
 	"rbcs/internal/webhook"
 )
 
@@ -113,7 +112,8 @@ func readFile(t *testing.T, name string) string {
 // "> " continues a command.
 func runConsole(t *testing.T, page string) (commands int) {
 	t.Helper()
-	binary, address := serve(t)
+	folder := t.TempDir()
+	binary, address := serve(t, folder)
 	for _, block := range regexp.MustCompile("(?s)```console\n(.*?)```").FindAllStringSubmatch(page, -1) {
 		for _, step := range strings.Split("\n"+block[1], "\n$ ")[1:] {
 			command, want, _ := strings.Cut(step, "\n")
@@ -123,8 +123,8 @@ func runConsole(t *testing.T, page string) (commands int) {
 			}
 			commands++
 			run := exec.CommandContext(t.Context(), "bash", "-c", strings.ReplaceAll(command, "127.0.0.1:8080", address))
-			run.Dir = filepath.Dir(binary)
-			run.Env = append(os.Environ(), "PATH="+run.Dir+":"+os.Getenv("PATH"), "RBCS_URL=http://"+address)
+			run.Dir = folder
+			run.Env = append(os.Environ(), "PATH="+filepath.Dir(binary)+":"+os.Getenv("PATH"), "RBCS_URL=http://"+address)
 			out, err := run.CombinedOutput()
 			if err != nil {
 				t.Fatalf("%s: %v\n%s", command, err, out)
@@ -146,46 +146,29 @@ func matches(got, want string) bool {
 	return regexp.MustCompile("(?s)^" + strings.Join(parts, ".*") + "$").MatchString(strings.TrimSpace(got))
 }
 
-// serve builds and starts the binary as the README says, on a free port and in
-// an empty folder, and returns where the binary is and its address.
-func serve(t *testing.T) (binary, address string) {
+// serve builds the binary, starts it in the folder as the README says, but on a
+// free port, and returns where the binary is and its address.
+func serve(t *testing.T, folder string) (binary, address string) {
 	t.Helper()
-	dir := t.TempDir()
-	binary = filepath.Join(dir, "rbcs")
-	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", binary, "../cmd/rbcs").CombinedOutput(); err != nil {
-		t.Fatalf("build: %v\n%s", err, out)
-	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	binary, err := testenv.Program()
 	if err != nil {
 		t.Fatal(err)
 	}
-	address = listener.Addr().String()
-	if err := listener.Close(); err != nil {
-		t.Fatal(err)
-	}
-	var log bytes.Buffer
-	service := exec.Command(binary, "serve", "--listen", address)
-	service.Dir, service.Stderr = dir, &log
-	if err := service.Start(); err != nil {
+	service := exec.Command(binary, "serve", "--listen", "127.0.0.1:0")
+	service.Dir = folder
+	p, err := testenv.StartProcess(service, new(testenv.Log))
+	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		_ = service.Process.Signal(syscall.SIGTERM)
-		if err := service.Wait(); err != nil {
-			t.Errorf("serve: %v\n%s", err, &log)
+		if code, err := p.End(syscall.SIGTERM); err != nil || code != 0 {
+			t.Errorf("serve: %d, %v\n%s", code, err, p.Log)
 		}
 	})
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
-	for {
-		conn, err := new(net.Dialer).DialContext(ctx, "tcp", address)
-		if err == nil {
-			_ = conn.Close()
-			return binary, address
-		}
-		if ctx.Err() != nil {
-			t.Fatalf("the service did not start: %v", err)
-		}
-		time.Sleep(10 * time.Millisecond)
+	if err := p.Await(ctx); err != nil {
+		t.Fatal(err)
 	}
+	return binary, testenv.HostOf(p.URL)
 }
