@@ -1,12 +1,7 @@
 package postgres
 
 import (
-	"context"
-	"errors"
-	"net/url"
 	"testing"
-
-	"github.com/jackc/pgx/v5"
 
 	"rbcs"
 	"rbcs/internal/testenv"
@@ -52,28 +47,7 @@ func TestDatabaseIsNamed(t *testing.T) {
 func TestDatabaseThatMayNotBeNamed(t *testing.T) {
 	dsn := testenv.Postgres(t)
 	admin := connect(t, dsn)
-	role := "unprivileged_" + admin.Config().Database
-	execute(t, admin, "create role "+role+" login")
-	t.Cleanup(func() { // roles belong to the whole server
-		ctx := context.Background()
-		conn, err := pgx.Connect(ctx, dsn)
-		if err != nil {
-			t.Fatal(err)
-		}
-		_, err = conn.Exec(ctx, "drop owned by "+role+"; drop role "+role)
-		if err := errors.Join(err, conn.Close(ctx)); err != nil {
-			t.Error(err)
-		}
-	})
-	if err := Migrate(t.Context(), dsn, MigrateOptions{ServiceRole: role, Logger: quiet}); err != nil {
-		t.Fatal(err)
-	}
-	u, err := url.Parse(dsn)
-	if err != nil {
-		t.Fatal(err)
-	}
-	u.User = url.User(role)
-	s := openStore(t, u.String())
+	s := openStore(t, withServiceRole(t, dsn, "unprivileged_"+admin.Config().Database))
 	if name := named(t, s); name == "" {
 		t.Error("an ordinary role cannot name its database")
 	}

@@ -126,22 +126,20 @@ func TestLogIsAppendOnly(t *testing.T) {
 	}
 }
 
-// TestServiceRole runs everything as a role that owns nothing.
-func TestServiceRole(t *testing.T) {
-	dsn := testenv.Postgres(t)
-	conn := connect(t, dsn)
-	role := `Service "` + conn.Config().Database + `"` // its name must be quoted
+// withServiceRole creates a role, prepares the database for a service that uses
+// it, and returns that role's DSN.
+func withServiceRole(t *testing.T, dsn, role string) string {
+	t.Helper()
 	quoted := pgx.Identifier{role}.Sanitize()
-	execute(t, conn, "create role "+quoted+" login")
+	execute(t, connect(t, dsn), "create role "+quoted+" login")
 	t.Cleanup(func() { // roles belong to the whole server
 		ctx := context.Background()
 		admin, err := pgx.Connect(ctx, dsn)
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, err = admin.Exec(ctx, "drop owned by "+quoted)
-		_, err2 := admin.Exec(ctx, "drop role "+quoted)
-		if err := errors.Join(err, err2, admin.Close(ctx)); err != nil {
+		_, err = admin.Exec(ctx, "drop owned by "+quoted+"; drop role "+quoted)
+		if err := errors.Join(err, admin.Close(ctx)); err != nil {
 			t.Error(err)
 		}
 	})
@@ -153,10 +151,19 @@ func TestServiceRole(t *testing.T) {
 		t.Fatal(err)
 	}
 	u.User = url.User(role)
-	s := openStore(t, u.String())
+	return u.String()
+}
+
+// TestServiceRole runs everything as a role that owns nothing.
+func TestServiceRole(t *testing.T) {
+	dsn := testenv.Postgres(t)
+	conn := connect(t, dsn)
+	role := `Service "` + conn.Config().Database + `"` // its name must be quoted
+	through := withServiceRole(t, dsn, role)
+	s := openStore(t, through)
 	everything(t, s)
 
-	asRole := connect(t, u.String())
+	asRole := connect(t, through)
 	for _, sql := range []string{
 		"update transactions set actor = 'x'", "delete from transactions", "truncate transactions", "update accounts set number = 'x'",
 		"delete from accounts", "delete from account_changes", "drop table accounts", "create table mine ()",
