@@ -16,14 +16,17 @@ import (
 //
 //   - A transaction takes its sequences after it was given its number (xid) and
 //     before it commits; placeSQL makes sure of the first.
-//   - A reader notes the last sequence L that was given out, and in a later
+//   - A reader notes the last sequence L that it sees in the log, and in a later
 //     statement the number N that the next transaction will get. Every sequence
 //     up to L is then of a transaction with a number below N.
 //   - Once the oldest running transaction has a number of at least N, all of
 //     those have ended. What a later statement does not see up to L, it never will.
 //
 // N is not the snapshot's xmax: that is one more than the latest number that has
-// ended, and transactions that still run may have it or more.
+// ended, and transactions that still run may have it or more. L is not what the
+// sequence says: a crash of the server loses the sequences that were given out and
+// not committed, and they are given out again, on the same timeline. What is seen in
+// the log is on disk, and every sequence before it.
 
 // mark is such a pair of L and N.
 type mark struct {
@@ -55,8 +58,13 @@ func (f *frontier) advance(timeline int64, m mark, oldest int64) (settled int64,
 	if timeline != f.timeline { // promoted: nothing that was known need be true there
 		f.timeline, f.known, f.settled, f.marks = timeline, false, 0, nil
 	}
-	if m.sequence == 0 { // none was given out: the log is empty up to there
+	if m.sequence == 0 { // nothing is in the log
 		f.known = true
+	}
+	// A mark that reaches further and waits for less replaces another. Above all, numbers
+	// that a crash of the server has lost are given out again, and need not be waited for.
+	for n := len(f.marks); n > 0 && f.marks[n-1].next > m.next && f.marks[n-1].sequence <= m.sequence; n-- {
+		f.marks = f.marks[:n-1]
 	}
 	last := mark{sequence: f.settled}
 	if n := len(f.marks); n > 0 {
@@ -80,13 +88,8 @@ func (f *frontier) advance(timeline int64, m mark, oldest int64) (settled int64,
 
 // The two are statements of their own, one after the other. The age of a number
 // counts from the next one to be given out.
-//
-// The last sequence is asked for with the function, which locks the sequence's
-// page. A select from the sequence reads beside that lock, and now and then sees
-// what nextval has there while it writes its log record: a number that is up to
-// 32 ahead of what was given out (nextval_internal in PostgreSQL's sequence.c).
 const (
-	lastSequenceSQL = "select coalesce(pg_sequence_last_value('transactions_sequence'), 0)"
+	lastSequenceSQL = "select coalesce((select t.sequence from transactions t order by t.sequence desc limit 1), 0)"
 	runningSQL      = `
 select oldest::text::bigint, oldest::text::bigint + age(oldest::xid), ` + timelineSQL + `
 from (select pg_snapshot_xmin(pg_current_snapshot()) as oldest) as running`
@@ -159,7 +162,7 @@ func (s *Store) look(ctx context.Context) (sequence, timeline int64, known bool,
 	var name string
 	m := mark{at: time.Now()}
 	b := &pgx.Batch{}
-	b.Queue("select "+timeLimits, limit(ctx), idleLimit)
+	b.Queue(readSettings, limit(ctx), idleLimit)
 	b.Queue(lastSequenceSQL).Query(one(&m.sequence))
 	b.Queue(runningSQL).Query(one(&oldest, &m.next, &name))
 	if err := s.sendRead(ctx, b); err != nil {
