@@ -19,6 +19,9 @@ const (
 	IntakeDiscarded IntakeState = "discarded" // by an operator; its ID stays taken
 )
 
+// IntakeWaiting is not the state of an entry, but all that wait: what is queued or retrying.
+const IntakeWaiting IntakeState = "waiting"
+
 // Turn says how the durable queue submits a transaction. It is no part of its content.
 type Turn uint8
 
@@ -185,7 +188,7 @@ type IntakeOutcome struct {
 	Anew   bool // attempts are counted from this one: those before it failed for another kind of reason
 }
 
-// IntakeQuery selects entries of one state, by DueAt and Position.
+// IntakeQuery selects entries of one state, or [IntakeWaiting], by DueAt and Position.
 type IntakeQuery struct {
 	State IntakeState
 	After IntakePlace // only what sorts behind it; zero for all

@@ -50,7 +50,8 @@ func Async() SubmitOption {
 
 const intakePath = "/v1/intake"
 
-// Intake lists what is in the queue in a state, the first due first; "" is [rbcs.IntakeQueued].
+// Intake lists what is in the queue in a state, the first due first; "" is
+// [rbcs.IntakeWaiting]: all that wait.
 func (c *Client) Intake(ctx context.Context, state rbcs.IntakeState, pageSize int) iter.Seq2[Result, error] {
 	query := url.Values{}
 	set(query, "state", string(state))

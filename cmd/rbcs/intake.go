@@ -13,7 +13,7 @@ import (
 
 // IntakeCmd is what the API does with the durable queue.
 type IntakeCmd struct {
-	List    intakeList    `cmd:"" help:"List what is queued, or the dead letters."`
+	List    intakeList    `cmd:"" help:"List what waits in the queue, or the dead letters."`
 	Show    intakeShow    `cmd:"" help:"Show an entry of the queue, with its attempts."`
 	Replay  intakeReplay  `cmd:"" help:"Have dead letters tried again."`
 	Discard intakeDiscard `cmd:"" help:"Give entries up, for a reason."`
@@ -21,15 +21,21 @@ type IntakeCmd struct {
 
 type intakeList struct {
 	apiFlags
-	State string `enum:"queued,retrying,dead,discarded" default:"queued" placeholder:"STATE" help:"Those that are queued, retrying, dead or discarded (${default})."`
+	State string `enum:"waiting,queued,retrying,dead,discarded" default:"waiting" placeholder:"STATE" help:"Those that are waiting (queued or retrying), queued, retrying, dead or discarded (${default})."`
 	Limit int    `default:"100" placeholder:"N" help:"At most so many (${default})."`
 }
 
 // Help is the long help of the command.
 func (intakeList) Help() string {
-	return `Examples:
+	return `Lists what waits, the first due first: queued is what was not tried yet, and
+retrying what failed and is tried again. Dead letters, which nothing tries again
+by itself, and what was discarded are listed with --state. What was decided is
+no longer here: rbcs tx get shows it.
+
+Examples:
 
   rbcs intake list
+  rbcs intake list --state retrying
   rbcs intake list --state dead
   rbcs intake list --state dead --json | jq -r .id`
 }

@@ -46,6 +46,17 @@ func TestTheQueueAtTheTerminal(t *testing.T) {
 	s.shows(t, "tx get later", "queued", "execute at", "2030-01-31T00:00:00.000000Z", "retry until", "1.50\n")
 	s.shows(t, "intake list", "later", "queued", "bank", "alice", "1.50")
 	s.shows(t, "intake list --json", `"id":"later"`)
+	s.ok(t, "tx", "submit", "carol", "alice", "1", "--id", "again", "--retry-until", "2030-02-01") // there is no carol
+	for deadline := time.Now().Add(30 * time.Second); !strings.Contains(s.ok(t, "intake", "list"), "retrying"); {
+		if time.Now().After(deadline) {
+			t.Fatal("what is tried again is never listed")
+		}
+	}
+	s.shows(t, "intake list", "again", "account_not_found", "later", "queued")
+	s.shows(t, "intake list --state retrying", "again")
+	if got := s.ok(t, "intake", "list", "--state", "queued"); strings.Contains(got, "again") {
+		t.Errorf("what is tried again is listed as queued: %s", got)
+	}
 	s.api(t, "intake", "discard", "later").check(t, exitUsage, "--reason")
 	s.ok(t, "intake", "discard", "later", "--reason", "paid in cash")
 	s.shows(t, "intake list --state discarded", "later")
@@ -71,7 +82,7 @@ func TestTheQueueAtTheTerminal(t *testing.T) {
 	}
 	for _, line := range []string{
 		`rbcs_intake_depth{state="queued"} 1`, `rbcs_intake_depth{state="dead"} 0`, "rbcs_intake_oldest_seconds 0",
-		`rbcs_intake_attempts_total{outcome="posted"} 1`, `rbcs_transactions_total{code="",outcome="queued"} 2`,
+		`rbcs_intake_attempts_total{outcome="posted"} 1`, `rbcs_transactions_total{code="",outcome="queued"} 3`,
 	} {
 		if !strings.Contains(string(text), line) {
 			t.Errorf("the metrics have no %s", line)

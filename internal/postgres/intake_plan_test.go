@@ -35,6 +35,7 @@ var intakeStatements = []planned{
 var intakeReads = []planned{
 	{"intake", intakesSQL, "'{x}'", []string{"Index Scan using intake_pkey"}},
 	{"intakes", listIntakeSQL, "'queued', '2000-01-01', 0, 10", []string{"Index Scan using intake_state"}},
+	{"waiting", waitingIntakeSQL, "'2000-01-01', 0, 10", []string{"Index Scan using intake_state"}},
 	{"intake-history", historyIntakeSQL, "'x', 10", []string{"Index Scan Backward using intake_events_id"}},
 	{"intake-stats", statsIntakeSQL, "10", []string{"intake_state"}},
 }

@@ -14,6 +14,11 @@ import (
 const (
 	listIntakeSQL = "select " + intakeColumns + ` from intake e where e.state = $1 and (e.due_at, e.position) > ($2, $3)
 order by e.due_at, e.position limit $4`
+	// Each state by its index, and the two merged.
+	waitingIntakeSQL = `
+with queued as (select * from intake where state = 'queued' and (due_at, position) > ($1, $2) order by due_at, position limit $3),
+	retrying as (select * from intake where state = 'retrying' and (due_at, position) > ($1, $2) order by due_at, position limit $3)
+select ` + intakeColumns + ` from (select * from queued union all select * from retrying) as e order by e.due_at, e.position limit $3`
 	// The last attempt may not be an event yet.
 	historyIntakeSQL = `
 select at, kind, instance, coalesce(actor, ''), coalesce(code, ''), coalesce(detail, ''), next_at, coalesce(omitted, 0) from (
@@ -73,6 +78,9 @@ func (s *Store) Intakes(ctx context.Context, q rbcs.IntakeQuery) ([]rbcs.IntakeE
 	after := q.After.DueAt
 	if after.IsZero() {
 		after = time.Unix(0, 0) // earlier than anything here
+	}
+	if q.State == rbcs.IntakeWaiting {
+		return s.intakes(ctx, waitingIntakeSQL, after, q.After.Position, q.Limit)
 	}
 	return s.intakes(ctx, listIntakeSQL, string(q.State), after, q.After.Position, q.Limit)
 }

@@ -148,13 +148,13 @@ func (s *server) registerIntake(api huma.API) {
 		s.mux.HandleFunc(op.method+" "+op.path, func(w http.ResponseWriter, r *http.Request) { s.postIntake(w, r, &op) })
 	}
 	huma.Register(api, readOperation("list-intake", "/v1/intake", "List the queue",
-		"Transactions that are not decided yet, and dead letters: the first due first."), s.listIntake)
+		"Transactions that are not decided yet, or dead letters: the first due first."), s.listIntake)
 	huma.Register(api, readOperation("get-intake", pathOfEntry, "Get an entry of the queue",
 		"With its attempts and what operators did. What was decided is no longer here, but a transaction."), s.getIntake)
 }
 
 type listIntakeInput struct {
-	State string `query:"state" enum:"queued,retrying,dead,discarded" default:"queued" doc:"Of which state; discarded IDs stay taken."`
+	State string `query:"state" enum:"waiting,queued,retrying,dead,discarded" default:"waiting" doc:"Of which state; waiting: queued or retrying. Discarded IDs stay taken."`
 	Page
 }
 

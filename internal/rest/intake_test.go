@@ -196,6 +196,18 @@ func TestIntakeOperations(t *testing.T) {
 	if got := c.pages(list, list+"?limit=2", "entries", "id"); got != "q4 q3 q2 q1 q0" {
 		t.Errorf("the queue is %s", got)
 	}
+	patient := with(transfer("patient", "nobody", "a", "1"), `"retry_until":"2035-01-01T00:00:00Z"`)
+	c.want(202, "POST", path, path, patient)
+	for deadline := time.Now().Add(30 * time.Second); c.pages(list, list+"?state=retrying", "entries", "id") != "patient"; {
+		if time.Now().After(deadline) {
+			t.Fatal("it is not tried again")
+		}
+	}
+	for _, state := range []string{"", "&state=waiting"} {
+		if got := c.pages(list, list+"?limit=2"+state, "entries", "id"); got != "patient q4 q3 q2 q1 q0" {
+			t.Errorf("what waits is %s", got)
+		}
+	}
 	if got := c.pages(list, list+"?state=dead", "entries", "id"); got != "" {
 		t.Errorf("dead letters: %s", got)
 	}

@@ -1,6 +1,7 @@
 package sqlite
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"time"
@@ -26,7 +27,11 @@ const (
 
 // Intake implements [rbcs.IntakeStore].
 func (s *Store) Intake(ctx context.Context, id string) (rbcs.IntakeEntry, error) {
-	list, err := s.readIntakes(ctx, selectIntake, id)
+	var list []rbcs.IntakeEntry
+	err := s.withRead(ctx, func(c *conn) (err error) {
+		list, err = c.intakes(selectIntake, id)
+		return err
+	})
 	switch {
 	case err != nil:
 		return rbcs.IntakeEntry{}, err
@@ -42,15 +47,28 @@ func (s *Store) Intakes(ctx context.Context, q rbcs.IntakeQuery) ([]rbcs.IntakeE
 	if !q.After.DueAt.IsZero() {
 		after = micros(q.After.DueAt)
 	}
-	return s.readIntakes(ctx, selectIntakes, string(q.State), after, q.After.Position, q.Limit)
-}
-
-func (s *Store) readIntakes(ctx context.Context, sql string, args ...any) (list []rbcs.IntakeEntry, err error) {
-	err = s.withRead(ctx, func(c *conn) (err error) {
-		list, err = c.intakes(sql, args...)
-		return err
+	states := []rbcs.IntakeState{q.State}
+	if q.State == rbcs.IntakeWaiting {
+		states = []rbcs.IntakeState{rbcs.IntakeQueued, rbcs.IntakeRetrying}
+	}
+	var list []rbcs.IntakeEntry
+	err := s.withSnapshot(ctx, func(c *conn) error {
+		for _, state := range states {
+			some, err := c.intakes(selectIntakes, string(state), after, q.After.Position, q.Limit)
+			if err != nil {
+				return err
+			}
+			list = append(list, some...)
+		}
+		return nil
 	})
-	return list, err
+	if err != nil {
+		return nil, err
+	}
+	slices.SortFunc(list, func(a, b rbcs.IntakeEntry) int {
+		return cmp.Or(a.DueAt.Compare(b.DueAt), cmp.Compare(a.Position, b.Position))
+	})
+	return list[:min(len(list), q.Limit)], nil
 }
 
 // IntakeHistory implements [rbcs.IntakeStore].

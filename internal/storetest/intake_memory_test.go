@@ -215,7 +215,7 @@ func (m *memory) Intakes(ctx context.Context, q rbcs.IntakeQuery) ([]rbcs.Intake
 	}
 	defer leave()
 	var list []rbcs.IntakeEntry
-	for _, e := range m.intake.list(func(e *rbcs.IntakeEntry) bool { return e.State == q.State }) {
+	for _, e := range m.intake.list(func(e *rbcs.IntakeEntry) bool { return e.State == q.State || q.State == rbcs.IntakeWaiting && waits(e) }) {
 		behind := cmp.Or(e.DueAt.Compare(q.After.DueAt), cmp.Compare(e.Position, q.After.Position)) > 0
 		if behind && len(list) < q.Limit {
 			list = append(list, *e)

@@ -237,14 +237,14 @@ func testIntakeListed(e *env) {
 	claimant, b := e.eventuallyClaim("failing")
 	e.settleIntake(claimant, b, e.outcome(&b.Entries[0], rbcs.IntakeFailed, time.Hour))
 	for state, want := range map[rbcs.IntakeState]string{
-		rbcs.IntakeQueued: "6 4 5 2 3 0 1", rbcs.IntakeRetrying: "failing", rbcs.IntakeDead: "letter",
+		rbcs.IntakeQueued: "6 4 5 2 3 0 1", rbcs.IntakeRetrying: "failing", rbcs.IntakeDead: "letter", rbcs.IntakeWaiting: "failing 6 4 5 2 3 0 1",
 	} {
 		var own []rbcs.IntakeEntry
 		for q := (rbcs.IntakeQuery{State: state, Limit: 2}); ; {
 			page, err := e.store.Intakes(e.ctx, q)
 			e.must(err)
 			for _, x := range page {
-				if x.State != state {
+				if waits := x.State == rbcs.IntakeQueued || x.State == rbcs.IntakeRetrying; x.State != state && (state != rbcs.IntakeWaiting || !waits) {
 					e.t.Errorf("%s is %s in the list of %s", x.Transaction.ID, x.State, state)
 				}
 				if e.names([]rbcs.IntakeEntry{x}) != x.Transaction.ID {
