@@ -27,11 +27,14 @@ import (
 var balancesSQL = `
 select coalesce(a.number, ''), coalesce(a.currency, ''), coalesce(a.decimals, 0), a.balance, a.held, coalesce(a.version, 0),
 	greatest(a.updated_at, statement_timestamp()),
-	case when a.xmax = 0 then true else coalesce(pg_visible_in_snapshot((
-		` + wholeSQL("a.xmax::text::bigint", "pg_snapshot_xmax(pg_current_snapshot())::text::bigint") + `
-	)::text::xid8, pg_current_snapshot()), false) end,
+	` + unheldSQL + `,
 	server.timeline
 from (select ` + timelineNumberSQL + ` as timeline offset 0) as server left join accounts a on a.number = any($1)`
+
+// unheldSQL is that nobody holds the row of the account a, as far as the snapshot knows.
+var unheldSQL = `case when a.xmax = 0 then true else coalesce(pg_visible_in_snapshot((
+		` + wholeSQL("a.xmax::text::bigint", "pg_snapshot_xmax(pg_current_snapshot())::text::bigint") + `
+	)::text::xid8, pg_current_snapshot()), false) end`
 
 // wholeSQL is the number nearest to next whose low 32 bits are given.
 func wholeSQL(low, next string) string {

@@ -57,19 +57,27 @@ func one(targets ...any) func(pgx.Rows) error {
 // Who takes that lock for a moment waits for the commits that have a time already;
 // later ones get a later time. It is not a lock for share, which two could have at
 // once: that would need a multixact. Its transaction is rolled back, and waits for
-// neither disk nor standby. What is older than recent is not waited for.
-const (
-	recent       = time.Minute
-	settledAtSQL = `
-select clock_timestamp() from accounts where key = $1 and $2::timestamptz > clock_timestamp() - $3::interval for no key update`
-)
+// neither disk nor standby.
+//
+// What is older than recent is not waited for, unless who holds the row began before
+// it: a COMMIT waits for its standby as long as that is away. Whoever began later got
+// a later time.
+//
+// Times of one account never go back, the clock may: now is later than the last of them.
+const recent = time.Minute
+
+var settledAtSQL = `
+select greatest(clock_timestamp(), a.updated_at + interval '1 microsecond') from accounts a
+where a.key = $1 and ($2::timestamptz > clock_timestamp() - $3::interval or case when ` + unheldSQL + ` then false
+	else exists (select from pg_stat_activity p where p.backend_xid = a.xmax and coalesce(p.xact_start <= $2, true)) end)
+for no key update of a`
 
 // settledAt waits until what was committed on an account up to a moment does not
 // change any more. That moment is the one given, or now where that is earlier.
 func (s *Store) settledAt(ctx context.Context, key int64, at time.Time) (time.Time, error) {
 	now := at
 	b := &pgx.Batch{}
-	b.Queue("begin")
+	b.Queue("begin isolation level read committed")
 	b.Queue(readSettings, limit(ctx), idleLimit)
 	b.Queue(settledAtSQL, key, at, recent).Query(one(&now))
 	b.Queue("rollback")

@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"rbcs"
 )
 
@@ -69,6 +71,84 @@ func TestPastDoesNotChange(t *testing.T) {
 	}
 	if len(history) != 2 || len(listed) != 2 {
 		t.Errorf("%d entries, %d transactions; want 2 of each", len(history), len(listed))
+	}
+}
+
+// moveClock sets the server's clock on, or back, for the sessions that begin from now on.
+func moveClock(t *testing.T, conn *pgx.Conn, by string) {
+	t.Helper()
+	for _, sql := range []string{
+		"create schema moved",
+		"create function moved.clock_timestamp() returns timestamptz language sql as $$ select pg_catalog.clock_timestamp() + interval '" + by + "' $$",
+		"do $$ begin execute format('alter database %I set search_path = moved, public, pg_catalog', current_database()); end $$",
+	} {
+		execute(t, conn, sql)
+	}
+}
+
+// TestPastWaitsForALongCommit has a COMMIT that takes longer than what is recent,
+// as it does while its standby is away.
+func TestPastWaitsForALongCommit(t *testing.T) {
+	dsn := migrated(t)
+	s := openStore(t, dsn)
+	createAccounts(t, s, 2)
+	committed := commitOne(t, s, "1").CommittedAt
+	watcher := connect(t, dsn)
+	tx, err := s.begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tx.rollback(t.Context())
+	l, err := tx.load(t.Context(), []*rbcs.Transaction{transfer("2")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tx.record(t.Context(), s.number(l, l.Decide())); err != nil {
+		t.Fatal(err)
+	}
+	moveClock(t, watcher, "1 hour")
+	later := openStore(t, dsn)
+	if b, err := later.BalanceAt(t.Context(), "a:0", committed); err != nil || b.Version != 1 {
+		t.Errorf("before that commit began: %+v, error %v", b, err)
+	}
+	answer := make(chan rbcs.Balance, 1)
+	go func() {
+		b, err := later.BalanceAt(t.Context(), "a:0", l.Now)
+		if err != nil {
+			t.Error(err)
+		}
+		answer <- b
+	}()
+	eventually(t, watcher, "select count(*) = 1 from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'")
+	if err := tx.commit(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if b := <-answer; b.Version != 2 || !b.AsOf.Equal(l.Now) {
+		t.Errorf("the balance is of version %d as of %v, want 2 as of %v", b.Version, b.AsOf, l.Now)
+	}
+}
+
+// TestNowIsNotBeforeWhatWasTold sets the server's clock back: by itself, or
+// because a standby was promoted whose clock is behind.
+func TestNowIsNotBeforeWhatWasTold(t *testing.T) {
+	for _, by := range []string{"-200 milliseconds", "-1 hour"} {
+		dsn := migrated(t)
+		before := openStore(t, dsn)
+		createAccounts(t, before, 2)
+		commitOne(t, before, "1")
+		moveClock(t, connect(t, dsn), by)
+		s := openStore(t, dsn)
+		told := commitOne(t, s, "2")
+		for _, at := range []time.Time{told.CommittedAt, told.CommittedAt.Add(time.Minute)} {
+			b, err := s.BalanceAt(t.Context(), "a:0", at)
+			if err != nil || b.Version != told.Source.Version {
+				t.Errorf("clock moved by %s: %+v at %v, error %v; want version %d", by, b, at, err, told.Source.Version)
+			}
+		}
+		h, err := s.History(t.Context(), rbcs.HistoryQuery{Account: "a:0", To: told.CommittedAt.Add(time.Minute), Limit: 10})
+		if err != nil || len(h) != 2 {
+			t.Errorf("clock moved by %s: %d lines, error %v; want 2", by, len(h), err)
+		}
 	}
 }
 
