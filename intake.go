@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/url"
 	"time"
 )
 
@@ -238,6 +239,14 @@ func (e *IntakeEntry) Refuse(to IntakeState, recorded, claimed bool) *Error {
 	return nil
 }
 
+// NotQueued says that an ID is not in the queue, and where it is if it is recorded.
+func NotQueued(id string, recorded bool) *Error {
+	if recorded {
+		return Errorf(NotFound, "the transaction %s is decided, and not in the queue: see GET /v1/transactions/%s (rbcs tx get %s)", id, url.PathEscape(id), id)
+	}
+	return Errorf(NotFound, "there is no transaction %s in the queue", id)
+}
+
 // Check checks an action; a discard needs a reason.
 func (a *IntakeAction) Check(needsReason bool) error {
 	var faults fieldErrors
@@ -290,7 +299,7 @@ type IntakeStore interface {
 
 	// ReplayIntake has dead, discarded or waiting entries tried at once, with
 	// their attempts counted anew, and records who wants that. It returns one
-	// error for each ID: [NotFound], [Unavailable] for one that is being decided
+	// error for each ID: that of [NotQueued], [Unavailable] for one that is being decided
 	// right now, or nil.
 	ReplayIntake(ctx context.Context, a IntakeAction) ([]*Error, error)
 

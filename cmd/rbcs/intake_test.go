@@ -67,6 +67,10 @@ func TestTheQueueAtTheTerminal(t *testing.T) {
 	s.api(t, "intake", "replay", "later", "none").check(t, exitFailed, "1 of 2")
 	s.shows(t, "intake replay later --json", `{"id":"later"}`)
 	s.api(t, "intake", "show", "none").check(t, exitFailed, "not_found")
+	s.api(t, "intake", "show", "soon").check(t, exitFailed, "is decided", "rbcs tx get soon")
+	if got := s.api(t, "intake", "replay", "soon"); !strings.Contains(got.stdout, "rbcs tx get soon") {
+		t.Errorf("a replay of what is decided says %+v", got)
+	}
 	s.api(t, "intake", "list", "--limit", "0").check(t, exitUsage, "--limit")
 
 	resp, err := http.Get(s.URL() + "/metrics")

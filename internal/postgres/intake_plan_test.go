@@ -28,6 +28,7 @@ var intakeStatements = []planned{
 	{"lock-of", lockSourcesOfSQL, "'{x,y}'", []string{"intake_pkey", "intake_sources_pkey"}},
 	{"lock-accounts-of", lockAccountsOfSQL, "'{x,y}'", []string{"intake_pkey", "accounts_number"}},
 	{"lock-entries", lockIntakeSQL, "'{x,y}'", []string{"intake_pkey", "intake_sources_pkey"}},
+	{"decided", decidedSQL, "'{x,y}'", []string{"transactions_id"}},
 	{"act", actSQL, "'{x,y}', 'queued', 'replayed', '', '', 'i'", []string{"Index Scan using intake_pkey"}},
 	{"ready-again", readyAgainSQL, "'{x,y}'", []string{"Index Scan using intake_pkey"}},
 }

@@ -46,7 +46,8 @@ const (
 select e.id, e.state, coalesce(e.code, ''), exists (select 1 from transactions t where t.id = e.id),
 	coalesce((select s.claim <> '' and s.ready_at > statement_timestamp() from intake_sources s where s.source = e.source), false)
 from intake e where e.id = any($1) order by e.id for update of e`
-	actSQL = `
+	decidedSQL = "select distinct id from transactions where id = any($1)"
+	actSQL     = `
 with last as materialized (select * from intake where id = any($1) and unlisted > 0),
 changed as (
 	update intake e set state = $2, attempts = 0, code = null, detail = null, kind = null, tried_at = null, next_at = null, instance = null,
@@ -68,7 +69,7 @@ on conflict (source) do update set claim = null, ready_at = least(s.ready_at, ex
 func (s *Store) Intake(ctx context.Context, id string) (rbcs.IntakeEntry, error) {
 	list, err := s.intakes(ctx, intakesSQL, []string{id})
 	if err == nil && len(list) == 0 {
-		err = noEntry(id)
+		err = rbcs.NotQueued(id, false)
 	}
 	return first(list), err
 }
@@ -165,12 +166,16 @@ func (s *Store) act(ctx context.Context, a rbcs.IntakeAction, to rbcs.IntakeStat
 	if err := tx.send(ctx, b); err != nil {
 		return nil, failure(err)
 	}
+	recorded, err := tx.recordedOf(ctx, a.IDs, found)
+	if err != nil {
+		return nil, failure(err)
+	}
 	errs := make([]*rbcs.Error, len(a.IDs))
 	var ids []string
 	for i, id := range a.IDs {
 		e, ok := found[id]
 		if !ok {
-			errs[i] = noEntry(id)
+			errs[i] = rbcs.NotQueued(id, recorded[id])
 		} else if errs[i] = e.Refuse(to, e.recorded, e.claimed); errs[i] == nil && e.State != to {
 			ids = append(ids, id)
 		}
@@ -193,6 +198,27 @@ func (s *Store) act(ctx context.Context, a rbcs.IntakeAction, to rbcs.IntakeStat
 	return errs, nil
 }
 
-func noEntry(id string) *rbcs.Error {
-	return rbcs.Errorf(rbcs.NotFound, "there is no transaction %s in the queue", id)
+// recordedOf tells which of the IDs that are not in the queue are in the log. A
+// later statement than that which did not find them: they may be decided just now.
+func (tx *transaction) recordedOf(ctx context.Context, ids []string, queued map[string]lockedEntry) (map[string]bool, error) {
+	var missing []string
+	for _, id := range ids {
+		if _, ok := queued[id]; !ok {
+			missing = append(missing, id)
+		}
+	}
+	if len(missing) == 0 {
+		return nil, nil
+	}
+	recorded := map[string]bool{}
+	b := &pgx.Batch{}
+	b.Queue(decidedSQL, missing).Query(func(rows pgx.Rows) error {
+		var id string
+		_, err := pgx.ForEachRow(rows, []any{&id}, func() error {
+			recorded[id] = true
+			return nil
+		})
+		return err
+	})
+	return recorded, tx.send(ctx, b)
 }

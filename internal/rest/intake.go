@@ -215,6 +215,14 @@ func (s *server) getIntake(ctx context.Context, in *getIntakeInput) (*queuedOutp
 		return nil, s.refuse(ctx, invalid("/id", "%s", err))
 	}
 	view, err := s.queued(ctx, in.ID)
+	if rbcs.CodeOf(err) == rbcs.NotFound {
+		switch _, unknown := s.Store.Transaction(ctx, in.ID); {
+		case unknown == nil:
+			err = rbcs.NotQueued(in.ID, true)
+		case rbcs.CodeOf(unknown) != rbcs.NotFound:
+			err = unknown
+		}
+	}
 	if err != nil {
 		return nil, s.refuse(ctx, err)
 	}

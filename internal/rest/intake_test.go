@@ -220,7 +220,17 @@ func TestIntakeOperations(t *testing.T) {
 	wantMembers(t, gone["attempts"].([]any)[0].(map[string]any), map[string]string{"kind": "discarded", "detail": "a mistake"})
 	c.want(409, "POST", path, path, transfer("q1", "bank", "a", "1"))
 	wantMembers(t, c.want(200, "POST", one+"/replay", list+"/q1/replay", `{}`), map[string]string{"status": "queued"})
-	c.want(404, "POST", one+"/replay", list+"/none/replay", `{}`)
+	unknown := c.want(404, "POST", one+"/replay", list+"/none/replay", `{}`)
+	wantMembers(t, unknown, map[string]string{"detail": "there is no transaction none in the queue"})
+	c.want(201, "POST", path, path, transfer("a b", "bank", "a", "1"))
+	for _, decided := range []map[string]any{
+		c.want(404, "GET", one, list+"/a%20b", ""), c.want(404, "POST", one+"/replay", list+"/a%20b/replay", `{}`),
+		c.want(200, "POST", list+"/replay", list+"/replay", `{"ids":["a b"]}`)["results"].([]any)[0].(map[string]any),
+	} {
+		wantMembers(t, decided, map[string]string{
+			"code": "not_found", "detail": "the transaction a b is decided, and not in the queue: see GET /v1/transactions/a%20b (rbcs tx get a b)",
+		})
+	}
 	acted := c.want(200, "POST", list+"/discard", list+"/discard", `{"ids":["q0","none","q2"],"reason":"r"}`)
 	for i, want := range []string{"discarded", "error", "discarded"} {
 		wantMembers(t, acted["results"].([]any)[i].(map[string]any), map[string]string{"status": want})

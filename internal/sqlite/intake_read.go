@@ -20,6 +20,7 @@ const (
 
 	actIntake = `UPDATE intake SET state = ?2, attempts = 0, code = NULL, detail = NULL, due_at = ?3,
 		tried_at = NULL, next_at = NULL, kind = NULL, instance = NULL, listed = NULL, unlisted = NULL WHERE id = ?1`
+	selectIsRecorded = "SELECT 1 FROM transactions WHERE id = ? LIMIT 1"
 	// What waits after a failure waits no longer.
 	putReadyAgain = `INSERT INTO intake_sources (source, ready_at) VALUES (?1, ?2)
 		ON CONFLICT (source) DO UPDATE SET ready_at = min(ready_at, ?2), claim = NULL WHERE claim IS NULL OR claim = ''`
@@ -36,7 +37,7 @@ func (s *Store) Intake(ctx context.Context, id string) (rbcs.IntakeEntry, error)
 	case err != nil:
 		return rbcs.IntakeEntry{}, err
 	case len(list) == 0:
-		return rbcs.IntakeEntry{}, noEntry(id)
+		return rbcs.IntakeEntry{}, rbcs.NotQueued(id, false)
 	}
 	return list[0], nil
 }
@@ -157,7 +158,11 @@ func (s *Store) act(ctx context.Context, a rbcs.IntakeAction, to rbcs.IntakeStat
 				return err
 			}
 			if len(list) == 0 {
-				errs[i] = noEntry(id)
+				recorded, err := w.wrote(selectIsRecorded, id)
+				if err != nil {
+					return err
+				}
+				errs[i] = rbcs.NotQueued(id, recorded)
 				continue
 			}
 			e := &list[0]
@@ -186,7 +191,7 @@ func (s *Store) act(ctx context.Context, a rbcs.IntakeAction, to rbcs.IntakeStat
 
 // refuse says why an operator cannot have an entry: somebody is deciding it, or has.
 func (w *writer) refuse(e *rbcs.IntakeEntry, to rbcs.IntakeState, now time.Time) (*rbcs.Error, error) {
-	recorded, err := w.wrote("SELECT 1 FROM transactions WHERE id = ? LIMIT 1", e.Transaction.ID)
+	recorded, err := w.wrote(selectIsRecorded, e.Transaction.ID)
 	if err != nil {
 		return nil, err
 	}
@@ -215,8 +220,4 @@ func (w *writer) actOn(e *rbcs.IntakeEntry, to rbcs.IntakeState, now time.Time) 
 		return nil
 	}
 	return w.change(putReadyAgain, e.Transaction.Source, micros(due))
-}
-
-func noEntry(id string) *rbcs.Error {
-	return rbcs.Errorf(rbcs.NotFound, "there is no transaction %s in the queue", id)
 }

@@ -23,6 +23,7 @@ var intakeTests = []test{
 	{"failed", testIntakeFailed},
 	{"refused", testIntakeRefused},
 	{"dead", testIntakeDead},
+	{"decided", testIntakeDecided},
 	{"discarded", testIntakeDiscarded},
 	{"busy", testIntakeBusy},
 	{"long-history", testIntakeHistory},

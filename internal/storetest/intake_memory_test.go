@@ -192,7 +192,7 @@ func (m *memory) Intake(ctx context.Context, id string) (rbcs.IntakeEntry, error
 	if e := m.intake.entries[id]; e != nil {
 		return *e, nil
 	}
-	return rbcs.IntakeEntry{}, rbcs.Errorf(rbcs.NotFound, "there is no transaction %s in the queue", id)
+	return rbcs.IntakeEntry{}, rbcs.NotQueued(id, false)
 }
 
 func (m *memory) IntakeHistory(ctx context.Context, id string) ([]rbcs.IntakeEvent, error) {
@@ -265,7 +265,7 @@ func (m *memory) act(ctx context.Context, a rbcs.IntakeAction, to rbcs.IntakeSta
 	for i, id := range a.IDs {
 		e, at := m.intake.entries[id], now()
 		if e == nil {
-			errs[i] = rbcs.Errorf(rbcs.NotFound, "there is no transaction %s in the queue", id)
+			errs[i] = rbcs.NotQueued(id, m.recorded[id] != nil)
 			continue
 		}
 		claim := m.intake.claims[e.Transaction.Source]

@@ -105,6 +105,30 @@ func testIntakeDead(e *env) {
 	}
 }
 
+// testIntakeDecided: an operator who looks for what is decided is told so.
+func testIntakeDecided(e *env) {
+	a, b := e.account("a", "USD", "unlimited"), e.account("b", "USD", "0")
+	e.post(e.transfer("posted", a, b, "1"))
+	e.one(e.transfer("rejected", b, e.number("none"), "1"))
+	e.enqueue(e.transfer("waiting", a, b, "1"))
+	action := rbcs.IntakeAction{Reason: "because", IDs: []string{e.name + "/posted", e.name + "/waiting", e.name + "/none", e.name + "/rejected"}}
+	for _, do := range []func(*env, rbcs.IntakeAction) ([]*rbcs.Error, error){discard, replay} {
+		errs, err := do(e, action)
+		e.must(err)
+		for i, decided := range []bool{true, false, false, true} {
+			var want *rbcs.Error
+			if i != 1 {
+				want = rbcs.NotQueued(action.IDs[i], decided)
+			}
+			if fmt.Sprint(errs[i]) != fmt.Sprint(want) || rbcs.CodeOf(errorOf(&rbcs.Result{Err: errs[i]})) != rbcs.CodeOf(errorOf(&rbcs.Result{Err: want})) {
+				e.t.Errorf("%s: %v, want %v", action.IDs[i], errs[i], want)
+			}
+		}
+	}
+	claimant, batch := e.eventuallyClaim("waiting")
+	e.settleIntake(claimant, batch, e.outcome(&batch.Entries[0], "", 0))
+}
+
 // testIntakeDiscarded: what was discarded is never posted, and its ID stays taken.
 func testIntakeDiscarded(e *env) {
 	a, b := e.account("a", "USD", "unlimited"), e.account("b", "USD", "0")
