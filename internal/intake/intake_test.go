@@ -260,6 +260,37 @@ func TestRetryUntil(t *testing.T) {
 	})
 }
 
+// TestALongWait: what is refused for hours has a short history, which counts
+// every attempt.
+func TestALongWait(t *testing.T) {
+	bubble(t, intake.Config{Interval: 5 * time.Second}, func(t *testing.T, store rbcs.Store, _ *faulty, q *intake.Queue) {
+		q.Start()
+		patient := transfer("patient", "a", "bank")
+		patient.RetryUntil = time.Now().Add(6 * time.Hour).UTC().Truncate(time.Microsecond)
+		enqueue(t, q, patient)
+		lines := func() (n, attempts int) {
+			history, err := store.IntakeHistory(t.Context(), "patient")
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, h := range history {
+				attempts += 1 + h.Omitted
+			}
+			return len(history), attempts
+		}
+		time.Sleep(6*time.Hour - time.Minute)
+		tried := entry(t, store, "patient").Attempts
+		if n, attempts := lines(); n != rbcs.IntakeListedAll+1 || attempts != tried || tried < 300 {
+			t.Errorf("%d lines account for %d attempts of %d", n, attempts, tried)
+		}
+		time.Sleep(2 * time.Minute)
+		record(t, store, "patient")
+		if n, attempts := lines(); n != rbcs.IntakeListedAll+1 || attempts < tried {
+			t.Errorf("once it is decided, %d lines account for %d attempts, %d before", n, attempts, tried)
+		}
+	})
+}
+
 // TestOutageAfterRefusals: refusals are no failures. An outage after many of them
 // is not the last straw.
 func TestOutageAfterRefusals(t *testing.T) {

@@ -43,3 +43,59 @@ func TestQueued(t *testing.T) {
 		}
 	}
 }
+
+// TestQueuedCurrency: where only one of two submissions names the currency, the
+// direct one is decided as what is queued, with its amount in minor units.
+func TestQueuedCurrency(t *testing.T) {
+	euro := rbcs.Currency{Code: "EUR", Decimals: 2}
+	for name, c := range map[string]struct {
+		queued, direct string // currencies
+		accounts       bool
+		want           string // the recorded one
+		status         rbcs.Status
+		err            rbcs.Code
+	}{
+		"named in the queue":                 {"EUR", "", true, "EUR", rbcs.Posted, ""},
+		"named directly":                     {"", "EUR", true, "EUR", rbcs.Posted, ""},
+		"named in the queue, no account":     {"EUR", "", false, "EUR", rbcs.Rejected, ""},
+		"named in the queue, another's":      {"USD", "", true, "USD", rbcs.Rejected, ""},
+		"named directly, not the account's":  {"", "USD", true, "", "", rbcs.IDConflict},
+		"named directly, there's no account": {"", "USD", false, "USD", rbcs.Rejected, ""},
+	} {
+		submission := func(currency string) rbcs.Transaction {
+			amount := rbcs.Decimal{Units: rbcs.AmountOf(5)}
+			if currency != "" { // as Prepare leaves it
+				amount = rbcs.Decimal{Units: rbcs.AmountOf(500), Scale: 2}
+			}
+			return rbcs.Transaction{ID: "x", Type: rbcs.Transfer, Source: "a", Destination: "b", Amount: amount, Currency: currency}
+		}
+		queued, direct := submission(c.queued), submission(c.direct)
+		b := Batch{
+			Recorded: map[string]*rbcs.Result{}, Accounts: map[string]*Account{}, Transactions: []*rbcs.Transaction{&direct},
+			Queued: map[string]*rbcs.IntakeEntry{"x": {Transaction: queued, State: rbcs.IntakeQueued}},
+		}
+		if c.accounts {
+			for _, number := range []string{"a", "b"} {
+				b.Accounts[number] = &Account{Account: rbcs.Account{Number: number, Currency: euro, Status: rbcs.Open, Overdraft: rbcs.Overdraft{Unlimited: true}}}
+			}
+		}
+		d := b.Decide()[0]
+		if c.err != "" {
+			if d.Err == nil || d.Err.Code != c.err {
+				t.Errorf("%s: %+v, error %v", name, d.Result, d.Err)
+			}
+			continue
+		}
+		if five := (rbcs.Decimal{Units: rbcs.AmountOf(500), Scale: 2}); d.Err != nil || d.Status != c.status || d.Transaction.Currency != c.want || d.Transaction.Amount != five {
+			t.Errorf("%s: %+v, error %v", name, d.Result, d.Err)
+		}
+		if direct != submission(c.direct) {
+			t.Errorf("%s: what was submitted has changed: %+v", name, direct)
+		}
+		queued.Turn = rbcs.FromQueue
+		again := Batch{Recorded: b.Recorded, Transactions: []*rbcs.Transaction{&queued}}
+		if d := again.Decide()[0]; !d.Replayed {
+			t.Errorf("%s: the queue is told %+v, error %v", name, d.Result, d.Err)
+		}
+	}
+}
