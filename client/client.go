@@ -105,6 +105,10 @@ type Retry struct {
 	// between zero and MinDelay, and twice that with each further attempt, up to
 	// MaxDelay. Defaults: 50 ms and 2 s.
 	MinDelay, MaxDelay time.Duration
+	// Stop, once it is closed, lets no further attempt begin: a wait for one ends
+	// at once, while a request that is under way is still answered. What had not
+	// succeeded by then fails as it last did. Default: never.
+	Stop <-chan struct{}
 }
 
 func (r Retry) withDefaults() (Retry, error) {

@@ -25,20 +25,30 @@ func (c *Client) pace() *pace {
 
 // passOn reports whether the next instance is to be tried at once.
 func (p *pace) passOn(err *Error) bool {
-	if p.passed >= p.others || !unreached(err) {
+	if p.passed >= p.others || !unreached(err) || p.stopped() {
 		return false
 	}
 	p.passed++
 	return true
 }
 
+// stopped reports whether no further attempt is to begin.
+func (p *pace) stopped() bool {
+	select {
+	case <-p.Stop:
+		return true
+	default:
+		return false
+	}
+}
+
 // wait blocks until the next attempt may begin. It returns false, at once where
 // that is known, if none may: the attempts or the time are used up, or the
-// context ends before.
+// context ends or Stop is closed before.
 func (p *pace) wait(ctx context.Context, retryAfter time.Duration) bool {
 	p.passed = 0
 	p.attempts++
-	if p.attempts == p.Attempts {
+	if p.attempts == p.Attempts || p.stopped() {
 		return false
 	}
 	ceiling := p.MaxDelay
@@ -56,6 +66,8 @@ func (p *pace) wait(ctx context.Context, retryAfter time.Duration) bool {
 	select {
 	case <-timer.C:
 		return true
+	case <-p.Stop:
+		return false
 	case <-ctx.Done():
 		return false
 	}

@@ -228,6 +228,48 @@ func TestRetriesEnd(t *testing.T) {
 	})
 }
 
+// TestStop: a wait ends at once, a request that is under way does not.
+func TestStop(t *testing.T) {
+	away := step{status: 503, retryAfter: "10", body: problem("unavailable", "away")}
+	for _, c := range []struct {
+		name  string
+		first step
+		took  time.Duration
+		want  rbcs.Code
+	}{
+		{"while the next attempt is awaited", away, time.Second, rbcs.Unavailable},
+		{"while one is under way that fails", step{takes: 5 * time.Second, err: errReset}, 5 * time.Second, rbcs.OutcomeUnknown},
+		{"while one is under way that is answered", step{takes: 5 * time.Second, status: 201, body: posted}, 5 * time.Second, ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				stop := make(chan struct{})
+				time.AfterFunc(time.Second, func() { close(stop) })
+				cl, _ := scripted(t, client.Retry{Stop: stop}, c.first)
+				start := time.Now()
+				_, err := cl.Submit(t.Context(), order)
+				if took := time.Since(start); rbcs.CodeOf(err) != c.want || took != c.took {
+					t.Errorf("after %v: %v, want %q after %v", took, err, c.want, c.took)
+				}
+			})
+		})
+	}
+}
+
+// TestStopKeepsToOneInstance: the next one is not tried either.
+func TestStopKeepsToOneInstance(t *testing.T) {
+	stop := make(chan struct{})
+	close(stop)
+	s := &script{t: t, steps: []step{{err: errRefused}}}
+	c, err := client.New("http://a.test", client.WithInstances("http://b.test"), client.WithHTTPClient(s.client()), client.WithRetry(client.Retry{Stop: stop}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Submit(t.Context(), order); rbcs.CodeOf(err) != rbcs.Unavailable || len(s.sent) != 1 {
+		t.Errorf("it was sent %d times: %v", len(s.sent), err)
+	}
+}
+
 func TestAContextThatEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) { // while a request is under way
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)

@@ -174,7 +174,7 @@ type importSummary struct {
 	created, existing int64
 	posted, held      int64
 	replayed, refused int64
-	failed            int64 // no outcome is known
+	absent, unknown   int64 // certainly not recorded, and perhaps
 	rejected          map[rbcs.Code]int64
 
 	lastName string
@@ -195,7 +195,7 @@ func (s *importSummary) send(ctx context.Context, target importTarget, b *import
 		outcomes, err = target.submit(ctx, b.transactions)
 	}
 	if err != nil {
-		s.failed += int64(len(b.lines))
+		s.fail(err, int64(len(b.lines)))
 		return err
 	}
 	var failure error
@@ -204,7 +204,7 @@ func (s *importSummary) send(ctx context.Context, target importTarget, b *import
 		o := &outcomes[i]
 		switch {
 		case o.err != nil && o.err.Retryable():
-			s.failed++
+			s.fail(o.err, 1)
 			failure = fmt.Errorf("%s:%d: %w", b.name, b.lines[i], o.err)
 		case o.err != nil:
 			refused = append(refused, &records.BadLine{Name: b.name, Line: b.lines[i], Err: o.err})
@@ -233,6 +233,16 @@ func (s *importSummary) send(ctx context.Context, target importTarget, b *import
 		s.lastName, s.lastLine = b.name, b.last
 	}
 	return failure
+}
+
+// fail counts lines without an outcome. Every failure but one means that
+// nothing was recorded.
+func (s *importSummary) fail(err error, lines int64) {
+	if rbcs.CodeOf(err) == rbcs.OutcomeUnknown {
+		s.unknown += lines
+	} else {
+		s.absent += lines
+	}
 }
 
 // refuse reports a line that was refused.

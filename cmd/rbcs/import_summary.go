@@ -31,7 +31,8 @@ func (s *importSummary) print(w io.Writer) {
 	}
 	row("rejected", rejected, "   ("+strings.Join(codes, ", ")+")")
 	row("refused", s.refused, "")
-	row("failed", s.failed, "   (outcome unknown)")
+	row("not recorded", s.absent, "   (nothing of them was decided)")
+	row("outcome unknown", s.unknown, "   (the answer was lost)")
 }
 
 // clearLine returns what removes a progress bar before something else is printed.

@@ -35,7 +35,7 @@ func (c *ImportCmd) target(ctx context.Context, m *Main) (importTarget, error) {
 		if url == "" {
 			url = "http://127.0.0.1:8080"
 		}
-		api, err := client.New(url, client.WithUserAgent("rbcs-import"), client.WithRetry(client.Retry{MaxElapsed: c.RetryFor}))
+		api, err := client.New(url, client.WithUserAgent("rbcs-import"), client.WithRetry(client.Retry{MaxElapsed: c.RetryFor, Stop: ctx.Done()}))
 		if err != nil {
 			return nil, usagef("--url: %w", err)
 		}

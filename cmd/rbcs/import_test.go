@@ -285,6 +285,36 @@ func TestImportInterruptedWhileWaiting(t *testing.T) {
 	}
 }
 
+// TestImportInterruptedWithoutAService: no further attempt is waited for, and
+// the summary tells what is certain from what is not.
+func TestImportInterruptedWithoutAService(t *testing.T) {
+	for name, test := range map[string]struct {
+		answer func(http.ResponseWriter)
+		want   string
+	}{
+		"away": {func(w http.ResponseWriter) { w.WriteHeader(http.StatusServiceUnavailable) }, "not recorded 5"},
+		"lost": {func(http.ResponseWriter) { panic(http.ErrAbortHandler) }, "outcome unknown 5"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			ctx, cancel := context.WithCancel(t.Context())
+			var requests atomic.Int64
+			front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				requests.Add(1)
+				cancel()
+				test.answer(w)
+			}))
+			defer front.Close()
+			var stdout, stderr bytes.Buffer
+			m := Main{Stdin: strings.NewReader(broken), Stdout: &stdout, Stderr: &stderr}
+			code := m.Run(ctx, []string{"import", "--url", front.URL, "-"})
+			result{code, stdout.String(), stderr.String()}.says(t, exitFailed, test.want, "stopped after no line", "rbcs: interrupted")
+			if n := requests.Load(); n != 1 {
+				t.Errorf("%d requests were sent", n)
+			}
+		})
+	}
+}
+
 // TestImportThroughABadNetwork: lost answers and refusals in between are
 // retried with the same IDs, and no money moves twice.
 func TestImportThroughABadNetwork(t *testing.T) {
@@ -317,7 +347,7 @@ func TestImportThroughABadNetwork(t *testing.T) {
 func TestImportStopsWithoutAService(t *testing.T) {
 	file := writeFile(t, broken)
 	r := run(t, "import", "--url", "http://127.0.0.1:1", "--retry-for", "1ms", file)
-	r.says(t, exitFailed, "the import stopped after no line", "run the same command again", "is `rbcs serve` running")
+	r.says(t, exitFailed, "not recorded 5 (nothing of them was decided)", "the import stopped after no line", "run the same command again", "is `rbcs serve` running")
 }
 
 // failingTarget fails at the second transaction of each batch.
@@ -339,7 +369,7 @@ func TestImportStopsAtAnUnknownOutcome(t *testing.T) {
 	b := &importBatch{name: "f", lines: []int{7, 8, 9}, transactions: make([]*rbcs.Transaction, 3), last: 9}
 	unknown := rbcs.Errorf(rbcs.OutcomeUnknown, "lost")
 	err := s.send(t.Context(), failingTarget{err: unknown}, b)
-	if !errors.Is(err, unknown) || !strings.HasPrefix(err.Error(), "f:8: ") || s.failed != 1 || s.posted != 2 || s.last() != "no line" {
+	if !errors.Is(err, unknown) || !strings.HasPrefix(err.Error(), "f:8: ") || s.unknown != 1 || s.absent != 0 || s.posted != 2 || s.last() != "no line" {
 		t.Errorf("%v, %+v", err, s)
 	}
 }
