@@ -17,7 +17,7 @@ type QueueState struct {
 	AcceptedAt     string        `json:"accepted_at,omitempty" format:"date-time" doc:"When it was queued."`
 	DueAt          string        `json:"due_at,omitempty" format:"date-time" doc:"When it is tried next, at the earliest."`
 	FailedAttempts int           `json:"failed_attempts,omitempty" doc:"Since it was queued or replayed."`
-	Attempts       []QueueChange `json:"attempts,omitempty" doc:"What happened to it in the queue before it was decided: attempts that failed, and what operators did."`
+	Attempts       []QueueChange `json:"attempts,omitempty" doc:"What happened to it in the queue before it was decided: attempts that failed, and what operators did. The last 100 lines."`
 }
 
 // QueueChange is one line of what happened to a transaction in the queue.
