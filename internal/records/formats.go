@@ -56,7 +56,11 @@ func value(d *jx.Decoder, i int, fault *error) (string, error) {
 		raw, err := d.Raw()
 		return string(raw), err
 	case kind != jx.String:
-		*fault = fieldError(fieldNames[i], fmt.Errorf("it is a string, not %s", article(kind)))
+		want := "this must be a string"
+		if i == fieldAmount {
+			want = `an amount is a string such as "12.34"`
+		}
+		*fault = fieldError(fieldNames[i], fmt.Errorf("%s, not %s", want, article(kind)))
 		return "", nil
 	}
 	value, err := d.StrBytes()
