@@ -18,6 +18,7 @@ type Webhook struct {
 	CreatedBy string // the actor
 
 	Cursor       int64     // the sequence up to which everything is delivered
+	Timeline     int64     // of the log that Cursor is in: set by a claim, and to record one; otherwise, and where there is only one, 0
 	FailingSince time.Time // the first of the failures since the last success; zero for none
 	Failures     int       // their number
 	LastError    string
@@ -48,8 +49,10 @@ type WebhookStore interface {
 
 	// DeliveredWebhook records the outcome of a delivery by an instance: Cursor,
 	// FailingSince, Failures, LastError, NextAt and Paused of w. It reports false,
-	// and records nothing, where the instance's claim has ended or the webhook's
-	// cursor was moved since it was claimed, as from says.
+	// and records nothing, where the instance's claim has ended, the webhook's
+	// cursor was moved since it was claimed, as from says, or the log has another
+	// timeline now: what was delivered may have been lost, and the sequence be
+	// that of another decision.
 	DeliveredWebhook(ctx context.Context, instance string, w Webhook, from int64) (bool, error)
 }
 

@@ -48,7 +48,7 @@ from (
 	// What an operator has paused meanwhile stays so.
 	deliveredWebhookSQL = `
 update webhooks set cursor = $4, failing_since = $5, failures = $6, last_error = nullif($7::text, ''), next_at = $8, paused = paused or $9
-where id = $1 and claimed_by = $2 and claimed_until > clock_timestamp() and cursor = $3`
+where id = $1 and claimed_by = $2 and claimed_until > clock_timestamp() and cursor = $3 and $10 in (0, ` + timelineNumberSQL + `)`
 )
 
 // CreateWebhook implements [rbcs.WebhookStore]. It gives an ID where w has none.
@@ -118,11 +118,16 @@ func (s *Store) DeleteWebhook(ctx context.Context, id string) error {
 // ClaimWebhooks implements [rbcs.WebhookStore].
 func (s *Store) ClaimWebhooks(ctx context.Context, instance string, lease time.Duration) ([]rbcs.Webhook, error) {
 	var claimed []rbcs.Webhook
+	var timeline int64
 	err := s.write(ctx, func(b *pgx.Batch) {
 		b.Queue(claimWebhooksSQL, instance, lease).Query(collectWebhooks(&claimed))
+		b.Queue("select " + timelineNumberSQL).Query(one(&timeline))
 	}, nil)
 	if err != nil {
 		return nil, err
+	}
+	for i := range claimed {
+		claimed[i].Timeline = timeline
 	}
 	slices.SortFunc(claimed, func(a, b rbcs.Webhook) int { return strings.Compare(a.ID, b.ID) })
 	return claimed, nil
@@ -133,7 +138,7 @@ func (s *Store) DeliveredWebhook(ctx context.Context, instance string, w rbcs.We
 	var updated pgconn.CommandTag
 	err := s.write(ctx, func(b *pgx.Batch) {
 		b.Queue(deliveredWebhookSQL, w.ID, instance, from, w.Cursor, timeOrNull(w.FailingSince), w.Failures, w.LastError,
-			timeOrNull(w.NextAt), w.Paused).Exec(keep(&updated))
+			timeOrNull(w.NextAt), w.Paused, w.Timeline).Exec(keep(&updated))
 	}, nil)
 	return err == nil && updated.RowsAffected() > 0, err
 }

@@ -52,11 +52,20 @@ func TestWebhooks(t *testing.T) {
 		t.Fatalf("claimed %+v, error %v", claimed, err)
 	}
 	failing := claimed[1]
+	if page, err := s.Log(ctx, 0, 1); err != nil || failing.Timeline != page.Timeline {
+		t.Errorf("claimed in timeline %d, and the log has %d; error %v", failing.Timeline, page.Timeline, err)
+	}
+	lost := failing // with a primary that was replaced
+	lost.Timeline++
+	if ok, err := s.DeliveredWebhook(ctx, "one", lost, 7); ok || err != nil {
+		t.Errorf("recorded what was delivered of another log: %v, error %v", ok, err)
+	}
 	failing.Cursor, failing.Failures, failing.LastError = 9, 2, "no answer"
 	failing.FailingSince, failing.NextAt = created.CreatedAt, created.CreatedAt.Add(time.Hour)
 	if ok, err := s.DeliveredWebhook(ctx, "one", failing, 7); !ok || err != nil {
 		t.Errorf("recorded: %v, error %v", ok, err)
 	}
+	failing.Timeline = 0
 	if got, err := s.Webhook(ctx, "b"); err != nil || got != failing {
 		t.Errorf("it is %+v, want %+v; error %v", got, failing, err)
 	}

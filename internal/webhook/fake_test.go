@@ -24,6 +24,21 @@ import (
 type fakeLog struct {
 	mu      sync.Mutex
 	results []rbcs.Result
+	moves   int64 // of the timeline
+}
+
+// promote goes over to a standby that has only the first decisions.
+func (l *fakeLog) promote(kept int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.moves++
+	l.results = slices.Clone(l.results[:kept])
+}
+
+func (l *fakeLog) timeline() int64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return 7 + l.moves
 }
 
 func (l *fakeLog) Log(_ context.Context, after int64, limit int) (rbcs.LogPage, error) {
@@ -32,7 +47,7 @@ func (l *fakeLog) Log(_ context.Context, after int64, limit int) (rbcs.LogPage, 
 	end := int64(len(l.results))
 	first := min(after, end)
 	last := min(first+int64(limit), end)
-	return rbcs.LogPage{Results: slices.Clone(l.results[first:last]), End: last, Timeline: 7}, nil
+	return rbcs.LogPage{Results: slices.Clone(l.results[first:last]), End: last, Timeline: 7 + l.moves}, nil
 }
 
 func (l *fakeLog) post(accounts ...string) {
@@ -41,7 +56,7 @@ func (l *fakeLog) post(accounts ...string) {
 	for _, a := range accounts {
 		n := len(l.results) + 1
 		l.results = append(l.results, rbcs.Result{
-			Transaction: rbcs.Transaction{ID: fmt.Sprint("t", n), Source: a, Destination: "bank"},
+			Transaction: rbcs.Transaction{ID: fmt.Sprint("t", n, strings.Repeat("'", int(l.moves))), Source: a, Destination: "bank"},
 			Status:      rbcs.Posted, Sequence: int64(n), CommittedAt: time.Now(),
 		})
 	}
@@ -54,7 +69,8 @@ type fakeStore struct {
 	err     error
 	writes  int // of DeliveredWebhook
 	claims  int
-	deliver func() // called before DeliveredWebhook, without the mutex
+	log     *fakeLog // whose timeline counts; nil for none
+	deliver func()   // called before DeliveredWebhook, without the mutex
 }
 
 type stored struct {
@@ -130,7 +146,11 @@ func (s *fakeStore) ClaimWebhooks(_ context.Context, instance string, lease time
 			continue
 		}
 		h.owner, h.until = instance, now.Add(lease)
-		list = append(list, h.Webhook)
+		w := h.Webhook
+		if s.log != nil {
+			w.Timeline = s.log.timeline()
+		}
+		list = append(list, w)
 	}
 	return list, nil
 }
@@ -146,7 +166,7 @@ func (s *fakeStore) DeliveredWebhook(_ context.Context, instance string, w rbcs.
 	if s.err != nil {
 		return false, s.err
 	}
-	if h == nil || h.owner != instance || !time.Now().Before(h.until) || h.Cursor != from {
+	if s.log != nil && w.Timeline != s.log.timeline() || h == nil || h.owner != instance || !time.Now().Before(h.until) || h.Cursor != from {
 		return false, nil
 	}
 	h.Cursor, h.FailingSince, h.Failures, h.LastError, h.NextAt, h.Paused = w.Cursor, w.FailingSince, w.Failures, w.LastError, w.NextAt, w.Paused

@@ -80,11 +80,10 @@ func (k *worker) work() time.Time {
 	defer context.AfterFunc(k.d.soft, cancel)()
 	k.since = time.Now()
 
-	// The cursor lies in the database whose log this is: it means the present timeline.
-	reader, err := k.d.feed.Follow(soft, events.Position{Sequence: k.webhook.Cursor}, events.Filter{
+	reader, err := k.d.feed.Follow(soft, events.Position{Timeline: k.webhook.Timeline, Sequence: k.webhook.Cursor}, events.Filter{
 		Account: k.webhook.Account, Prefix: k.webhook.Prefix,
 	})
-	if err != nil {
+	if err != nil { // a promotion since the claim, too: the next one has the cursor that is left
 		return time.Now().Add(restPause)
 	}
 	defer reader.Close()
@@ -96,7 +95,7 @@ func (k *worker) work() time.Time {
 		if err != nil {
 			return k.leave(err)
 		}
-		k.webhook.Cursor = reader.Position().Sequence // also over what the filter did not let through
+		k.move(reader.Position()) // also over what the filter did not let through
 		if err := k.recordIfDue(len(list) == 0); err != nil {
 			return k.leave(err)
 		}
@@ -137,12 +136,18 @@ func (k *worker) deliverAll(ctx context.Context, list []events.Event) error {
 		if err := k.deliver(&e); err != nil {
 			return err
 		}
-		k.webhook.Cursor, k.delivered = e.Result.Sequence, true
+		k.move(e.ID)
+		k.delivered = true
 		if err := k.recordIfDue(false); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// move notes up to where everything is delivered.
+func (k *worker) move(to events.Position) {
+	k.webhook.Timeline, k.webhook.Cursor = to.Timeline, to.Sequence
 }
 
 // deliver makes one attempt, and records its failure.
