@@ -223,6 +223,7 @@ func (c *cluster) promote(ctx context.Context, fenced func()) error {
 	c.hosts[c.active].back.Lead("127.0.0.1:1")
 	c.hosts[c.active].back.Cut()
 	fenced()
+	c.promotions.Add(1)
 	if err := next.Promote(ctx); err != nil {
 		return err
 	}

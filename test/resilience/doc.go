@@ -10,7 +10,8 @@
 //
 // Each fault is a value: a name, how it is done, how it is undone. A scenario
 // injects one of them, or several together at random, again and again, and then
-// checks the books: see [books].
+// checks the books: see [books]. A [follower] reads the stream of events and
+// receives a webhook meanwhile, and must have been given what the log has.
 //
 // The short form runs with the ordinary tests. The long one writes the report:
 //

@@ -54,7 +54,7 @@ func (i *instance) start(ctx context.Context) error {
 }
 
 func (i *instance) spawn() (*testenv.Process, error) {
-	args := append([]string{"serve", "--listen", i.address, "--instance", i.name, "--log-format", "json"}, i.args...)
+	args := append([]string{"serve", "--listen", i.address, "--instance", i.name, "--log-format", "json", "--webhook-private"}, i.args...)
 	cmd := exec.Command(i.program, args...)
 	cmd.Env = append(os.Environ(), i.env...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} // however this process ends

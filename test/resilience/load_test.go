@@ -49,6 +49,7 @@ type request struct {
 type load struct {
 	api     *client.Client
 	books   *books
+	follows *follower
 	run     string // begins every ID
 	lossy   bool   // a promotion may lose what was acknowledged
 	stopped atomic.Bool
@@ -82,6 +83,9 @@ func newLoad(ctx context.Context, s *system, run string) (*load, error) {
 		return nil, err
 	}
 	l := &load{api: api, books: newBooks(run, s.accounts, accounts+1), run: run, troubles: map[string]int{}}
+	if l.follows, err = newFollower(ctx, s, api, l.books); err != nil {
+		return nil, err
+	}
 	list := []client.NewAccount{{Number: l.books.number(0), Currency: "USD", Overdraft: client.Unlimited}}
 	for i := range int32(accounts) {
 		list = append(list, client.NewAccount{Number: l.books.number(i + 1), Currency: "USD"})

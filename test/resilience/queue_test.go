@@ -16,7 +16,6 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"rbcs"
-	"rbcs/internal/testenv"
 	"rbcs/test/resilience/report"
 )
 
@@ -69,12 +68,8 @@ func (q *queue) play(ctx context.Context) error {
 	}
 	q.s.Notes = append(q.s.Notes, fmt.Sprintf("%d transactions were queued and due at once; without the outages they were decided in %s, %d a second.",
 		q.count, drained.Round(10*time.Millisecond), int(float64(q.count)/drained.Seconds())))
-	store, err := q.dump(ctx)
-	if err != nil {
-		return err
-	}
-	q.s.Transactions, _, err = q.books.check(ctx, store)
-	return errors.Join(err, store.Close(), testenv.Verify(ctx, q.verifyStore()))
+	q.s.Transactions, _, err = l.check(ctx, &q.system)
+	return err
 }
 
 // fill queues all transactions, which are due at one time.

@@ -106,15 +106,24 @@ func (u *suite) play(ctx context.Context, sc *scenario) (s report.Scenario, trou
 
 // check compares the books with the store, and has the service audit itself.
 func (u *suite) check(ctx context.Context, sc *scenario, l *load, s *report.Scenario) error {
-	store, err := sc.system.dump(ctx)
-	if err != nil {
-		return err
-	}
-	s.Transactions, s.LostData, err = l.books.check(ctx, store)
-	err = errors.Join(err, store.Close(), testenv.Verify(ctx, sc.system.verifyStore()))
+	var err error
+	s.Transactions, s.LostData, err = l.check(ctx, sc.system)
 	s.Anomalies = append(s.Anomalies, l.books.anomalies...)
 	s.Anomalous += len(l.books.anomalies) + l.books.more
 	return err
+}
+
+// check compares what clients were told, and were given to follow, with the
+// store. It returns what [books.check] does.
+func (l *load) check(ctx context.Context, s *system) (entries, lost int, err error) {
+	store, err := s.dump(ctx)
+	if err != nil {
+		return 0, 0, err
+	}
+	r := &recorder{dumper: store, hook: l.follows.hook}
+	entries, lost, err = l.books.check(ctx, r)
+	l.follows.finish(ctx, r.whole, r.hooked)
+	return entries, lost, errors.Join(err, store.Close(), testenv.Verify(ctx, s.verifyStore()))
 }
 
 // step injects one fault, or several together, and waits for the recovery.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync/atomic"
 	"syscall"
 
 	"rbcs/internal/audit"
@@ -24,6 +25,7 @@ type system struct {
 	dump        func(ctx context.Context) (dumper, error)
 	verifyStore func() string
 	accounts    string // begins the numbers of the load's accounts
+	promotions  atomic.Int64
 }
 
 // start starts so many instances of the service.
