@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -29,6 +30,52 @@ func rows(table string) [][]string {
 		cells = append(cells, regexp.MustCompile(`  +`).Split(strings.TrimSpace(line), -1))
 	}
 	return cells
+}
+
+// TestHowToRepeat: the times that were made up for the person are told.
+func TestHowToRepeat(t *testing.T) {
+	s := funded(t, ServeCmd{})
+	repeat := regexp.MustCompile(`; these times follow from now unless you give them: to repeat what is recorded, write (.*)`)
+	for _, test := range []struct {
+		command string
+		flags   int
+	}{
+		{"tx submit bank alice 1 --id once", 1},
+		{"tx hold bank alice 1 --id kept --timestamp 2026-01-02 --expires-in 1h", 1},
+		{"tx hold bank alice 1 --id both --expires-in 1h", 2},
+		{"tx submit bank alice 1 --id queued --execute-at 2030-01-31", 1},
+	} {
+		args := strings.Fields(test.command)
+		first := s.ok(t, args...)
+		r := s.api(t, args...)
+		r.check(t, exitFailed, "id_conflict")
+		found := repeat.FindStringSubmatch(r.stderr)
+		if found == nil {
+			t.Errorf("%s: no word on how to repeat it: %s", test.command, r.stderr)
+			continue
+		}
+		given := strings.Fields(found[1])
+		for i := 1; i < len(given); i += 2 {
+			if !strings.Contains(first, given[i]) {
+				t.Errorf("%s: the first answer does not tell %s: %s", test.command, given[i], first)
+			}
+		}
+		if len(given) != 2*test.flags {
+			t.Errorf("%s: to repeat it write %s", test.command, found[1])
+		}
+		if i := slices.Index(args, "--expires-in"); i > 0 && slices.Contains(given, "--expires-at") {
+			args = slices.Delete(args, i, i+2)
+		}
+		s.ok(t, append(args, given...)...)
+	}
+	for _, args := range [][]string{
+		{"tx", "submit", "bank", "alice", "2", "--id", "once"},
+		{"tx", "submit", "bank", "alice", "1", "--id", "once", "--timestamp", "2026-01-02"},
+	} {
+		if r := s.api(t, args...); r.code != exitFailed || repeat.MatchString(r.stderr) {
+			t.Errorf("%v: %s", args, r.stderr)
+		}
+	}
 }
 
 func TestAccountsAndTransactions(t *testing.T) {

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -97,8 +98,13 @@ type txMove struct {
 	Async       bool     `help:"Queue it, and do not wait for the decision."`
 }
 
-// run submits a transfer or a hold.
-func (c *txMove) run(ctx context.Context, m *Main, f *txFlags, kind rbcs.Type, expires time.Time) error {
+// run submits a transfer or a hold. in says that it expires so long from now on.
+func (c *txMove) run(ctx context.Context, m *Main, f *txFlags, kind rbcs.Type, expires time.Time, in time.Duration) error {
+	made := map[string]string{} // by pointer, the flag of what follows from now and so is never the same again
+	if in > 0 {
+		expires = time.Now().UTC().Truncate(time.Microsecond).Add(in)
+		made["/expires_at"] = "--expires-at"
+	}
 	if err := f.prepare(); err != nil {
 		return err
 	}
@@ -108,6 +114,7 @@ func (c *txMove) run(ctx context.Context, m *Main, f *txFlags, kind rbcs.Type, e
 	}
 	if t.Timestamp.IsZero() {
 		t.Timestamp = time.Now().UTC().Truncate(time.Microsecond)
+		made["/timestamp"] = "--timestamp"
 	}
 	again := fmt.Sprintf("--id %s --timestamp %s", t.ID, formatTime(t.Timestamp))
 	if !expires.IsZero() {
@@ -123,8 +130,28 @@ func (c *txMove) run(ctx context.Context, m *Main, f *txFlags, kind rbcs.Type, e
 		if c.Async {
 			opts = append(opts, client.Async())
 		}
-		return api.Submit(ctx, t, opts...)
+		result, err := api.Submit(ctx, t, opts...)
+		return result, howToRepeat(err, made)
 	})
+}
+
+// howToRepeat says how to repeat what is recorded where a submission differs from
+// it only in what was made up for the person.
+func howToRepeat(err error, made map[string]string) error {
+	e, ok := errors.AsType[*rbcs.Error](err)
+	if !ok || e.Code != rbcs.IDConflict || len(e.Fields) == 0 {
+		return err
+	}
+	var flags []string
+	for _, f := range e.Fields {
+		flag, ok := made[f.Pointer]
+		was, found := strings.CutPrefix(f.Message, "recorded as ")
+		if !ok || !found {
+			return err
+		}
+		flags = append(flags, flag+" "+strings.Trim(was, `"`))
+	}
+	return fmt.Errorf("%w; these times follow from now unless you give them: to repeat what is recorded, write %s", err, strings.Join(flags, " "))
 }
 
 type txSubmit struct {
@@ -135,7 +162,8 @@ type txSubmit struct {
 // Help is the long help of the command.
 func (txSubmit) Help() string {
 	return `An ID moves money at most once, however often it is submitted: to be safe against
-a lost answer, choose --id and --timestamp yourself and submit the same again.
+a lost answer, choose --id and --timestamp yourself and submit the same again. The
+timestamp is a part of what is the same; without the flag it is another one each time.
 A rejection is printed and exits with 1.
 
 Examples:
@@ -148,7 +176,7 @@ Examples:
 }
 
 func (c *txSubmit) Run(ctx context.Context, m *Main) error {
-	return c.run(ctx, m, &c.txFlags, "", time.Time{})
+	return c.run(ctx, m, &c.txFlags, "", time.Time{}, 0)
 }
 
 type txGet struct {

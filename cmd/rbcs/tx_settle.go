@@ -38,11 +38,7 @@ func (c *txHold) Validate() error {
 }
 
 func (c *txHold) Run(ctx context.Context, m *Main) error {
-	expires := c.ExpiresAt.Time
-	if c.ExpiresIn > 0 {
-		expires = time.Now().UTC().Truncate(time.Microsecond).Add(c.ExpiresIn)
-	}
-	return c.run(ctx, m, &c.txFlags, rbcs.Hold, expires)
+	return c.run(ctx, m, &c.txFlags, rbcs.Hold, c.ExpiresAt.Time, c.ExpiresIn)
 }
 
 // settle submits what refers to another transaction.
