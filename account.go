@@ -1,6 +1,10 @@
 package rbcs
 
-import "time"
+import (
+	"errors"
+	"fmt"
+	"time"
+)
 
 // AccountStatus says what an account may do.
 type AccountStatus string
@@ -52,6 +56,49 @@ type AccountChange struct {
 	Actor     string  // who asked for it
 }
 
+// Changed returns the account as a change makes it. Its error has code
+// [InvalidRequest] and names every fault at once.
+func (a Account) Changed(change *AccountChange) (Account, error) {
+	var faults fieldErrors
+	if change.Status != nil {
+		faults.check("/status", a.checkStatus(*change.Status))
+		a.Status = *change.Status
+	}
+	if asked := change.Overdraft; asked != nil {
+		rule := Overdraft{Unlimited: asked.Unlimited}
+		var err error
+		if !asked.Unlimited {
+			rule.Limit, err = asked.Limit.In(a.Currency.Decimals)
+		}
+		switch {
+		case err != nil:
+			err = AmountFault(err, a.Currency)
+		case rule.Limit.Sign() < 0:
+			err = errOverdraft
+		}
+		faults.check("/overdraft", err)
+		a.Overdraft = rule
+	}
+	if change.Metadata != nil {
+		a.Metadata = *change.Metadata
+	}
+	return a, faults.err("the account " + a.Number + " cannot be changed like this")
+}
+
+// checkStatus says why an account cannot take a status.
+func (a *Account) checkStatus(s AccountStatus) error {
+	switch {
+	case s != Open && s != Frozen && s != FrozenOutgoing && s != Closed:
+		return fmt.Errorf("the status %q is not known; write open, frozen, frozen_outgoing or closed", s)
+	case s == Closed && !(a.Balance.IsZero() && a.Held.IsZero()):
+		return fmt.Errorf("an account is closed with nothing on it; it has a balance of %s and %s held",
+			a.Balance.Format(a.Currency.Decimals), a.Held.Format(a.Currency.Decimals))
+	}
+	return nil
+}
+
+var errOverdraft = errors.New(`an overdraft is "unlimited" or an amount of at least zero`)
+
 // OverdraftChange is a new overdraft rule as a client writes it: the currency,
 // and with it the number of decimals, is known only to the store.
 type OverdraftChange struct {
@@ -66,6 +113,31 @@ type NewAccount struct {
 	Overdraft Overdraft
 	Metadata  string // canonical JSON object, "" for none
 	Actor     string // who asked for it
+}
+
+// Conflict returns the [AccountConflict] with each field in which an account was
+// created otherwise than is asked for; nil means that it is the same.
+func (a *NewAccount) Conflict(was *NewAccount) *Error {
+	var faults fieldErrors
+	differ := func(pointer string, same bool, was string) {
+		if !same {
+			faults = append(faults, FieldError{Pointer: pointer, Message: "created as " + was})
+		}
+	}
+	currency, overdraft := quote(was.Currency.Code), "unlimited"
+	if a.Currency.Code == was.Currency.Code {
+		currency += fmt.Sprintf(" with %d decimals", was.Currency.Decimals)
+	}
+	if !was.Overdraft.Unlimited {
+		overdraft = was.Overdraft.Limit.Format(was.Currency.Decimals)
+	}
+	differ("/currency", a.Currency == was.Currency, currency)
+	differ("/overdraft", a.Overdraft == was.Overdraft, quote(overdraft))
+	differ("/metadata", a.Metadata == was.Metadata, quote(was.Metadata))
+	if faults == nil {
+		return nil
+	}
+	return &Error{Code: AccountConflict, Message: "the account " + a.Number + " was created with other content", Fields: faults}
 }
 
 // AccountResult is what became of one [NewAccount].

@@ -113,7 +113,7 @@ func (a *NewAccount) Prepare() error {
 	var faults fieldErrors
 	faults.check("/number", ValidateNumber(a.Number))
 	if a.Overdraft.Limit.Sign() < 0 || a.Overdraft.Unlimited && !a.Overdraft.Limit.IsZero() {
-		faults.check("/overdraft", errors.New("an overdraft is \"unlimited\" or an amount of at least zero"))
+		faults.check("/overdraft", errOverdraft)
 	}
 	return faults.err("the account is invalid")
 }

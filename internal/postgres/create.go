@@ -1,7 +1,6 @@
 package postgres
 
 import (
-	"cmp"
 	"context"
 
 	"github.com/jackc/pgx/v5"
@@ -131,30 +130,13 @@ func accountResults(asked []rbcs.NewAccount, stored map[string]keyedAccount, exi
 		r.Account = stored[a.Number].Account
 		r.Created = created[a.Number]
 		delete(created, a.Number) // a number that stands twice is created once
-		if fields := differences(a, r.Account.Currency, existing[a.Number]); fields != nil {
-			r.Account, r.Err = rbcs.Account{}, &rbcs.Error{
-				Code: rbcs.AccountConflict, Message: "the account " + a.Number + " was created with other content", Fields: fields,
-			}
+		first := existing[a.Number]
+		was := rbcs.NewAccount{Currency: r.Account.Currency, Overdraft: first.overdraft, Metadata: first.metadata}
+		if err := a.Conflict(&was); err != nil {
+			r.Account, r.Err = rbcs.Account{}, err
 		}
 	}
 	return results
-}
-
-// differences returns the fields in which an account was created otherwise than is asked for.
-func differences(asked *rbcs.NewAccount, currency rbcs.Currency, first creation) (fields []rbcs.FieldError) {
-	differ := func(pointer string, same bool, was string) {
-		if !same {
-			fields = append(fields, rbcs.FieldError{Pointer: pointer, Message: "created as " + was})
-		}
-	}
-	overdraft := "\"unlimited\""
-	if !first.overdraft.Unlimited {
-		overdraft = `"` + first.overdraft.Limit.Format(currency.Decimals) + `"`
-	}
-	differ("/currency", asked.Currency == currency, `"`+currency.Code+`"`)
-	differ("/overdraft", asked.Overdraft == first.overdraft, overdraft)
-	differ("/metadata", asked.Metadata == first.metadata, cmp.Or(first.metadata, "absent"))
-	return fields
 }
 
 // firstOfEach returns the first account of each number.

@@ -38,7 +38,7 @@ func (s *Store) UpdateAccount(ctx context.Context, number string, change rbcs.Ac
 	if was.key == 0 {
 		return rbcs.Account{}, noAccount(number)
 	}
-	is, err := changed(was.Account, change)
+	is, err := was.Account.Changed(&change)
 	if err != nil {
 		return rbcs.Account{}, err
 	}
@@ -57,34 +57,6 @@ func (s *Store) UpdateAccount(ctx context.Context, number string, change rbcs.Ac
 		return rbcs.Account{}, failure(err)
 	}
 	return is, tx.commit(ctx)
-}
-
-// changed applies a change to an account, or says why it may not be.
-func changed(a rbcs.Account, change rbcs.AccountChange) (rbcs.Account, error) {
-	var faults []rbcs.FieldError
-	if change.Status != nil {
-		a.Status = *change.Status
-		if a.Status == rbcs.Closed && !(a.Balance.IsZero() && a.Held.IsZero()) {
-			faults = append(faults, rbcs.FieldError{Pointer: "/status", Message: "only an account with a zero balance and no holds can be closed"})
-		}
-	}
-	if o := change.Overdraft; o != nil {
-		a.Overdraft = rbcs.Overdraft{Unlimited: o.Unlimited}
-		if !o.Unlimited {
-			limit, err := o.Limit.In(a.Currency.Decimals)
-			if err != nil {
-				faults = append(faults, rbcs.FieldError{Pointer: "/overdraft", Message: rbcs.AmountFault(err, a.Currency).Error()})
-			}
-			a.Overdraft.Limit = limit
-		}
-	}
-	if change.Metadata != nil {
-		a.Metadata = *change.Metadata
-	}
-	if faults != nil {
-		return a, &rbcs.Error{Code: rbcs.InvalidRequest, Message: "the account cannot be changed like this", Fields: faults}
-	}
-	return a, nil
 }
 
 // overdraftOrNull is an overdraft as a parameter.

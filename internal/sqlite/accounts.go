@@ -1,9 +1,7 @@
 package sqlite
 
 import (
-	"cmp"
 	"context"
-	"fmt"
 	"time"
 
 	"rbcs"
@@ -90,19 +88,13 @@ func (s *Store) CreateAccounts(ctx context.Context, accounts []rbcs.NewAccount) 
 func (w *writer) createAccount(n *rbcs.NewAccount, now time.Time, result *rbcs.AccountResult) error {
 	switch existing, err := w.account(n.Number); {
 	case err == nil:
-		fields, err := w.createConflicts(n, existing)
+		was, err := w.creation(existing)
 		if err != nil {
 			return err
 		}
-		if fields != nil {
-			result.Err = &rbcs.Error{
-				Code:    rbcs.AccountConflict,
-				Message: "the account " + n.Number + " exists with other content",
-				Fields:  fields,
-			}
-			return nil
+		if result.Err = n.Conflict(was); result.Err == nil {
+			result.Account = existing.Account
 		}
-		result.Account = existing.Account
 		return nil
 	case rbcs.CodeOf(err) != rbcs.NotFound:
 		return err
@@ -136,9 +128,9 @@ func (w *writer) createAccount(n *rbcs.NewAccount, now time.Time, result *rbcs.A
 	return changes.err
 }
 
-// createConflicts returns the fields in which a request differs from the one that
-// created the account: what was changed since makes no request another one.
-func (c *conn) createConflicts(n *rbcs.NewAccount, a *account) (fields []rbcs.FieldError, err error) {
+// creation returns what created an account: what was changed since makes no
+// request for it another one.
+func (c *conn) creation(a *account) (*rbcs.NewAccount, error) {
 	query, err := c.stmt(selectCreation)
 	if err != nil {
 		return nil, err
@@ -152,16 +144,9 @@ func (c *conn) createConflicts(n *rbcs.NewAccount, a *account) (fields []rbcs.Fi
 	if err := query.done(); err != nil {
 		return nil, err
 	}
-	differ := func(pointer string, same bool, was string) {
-		if !same {
-			fields = append(fields, rbcs.FieldError{Pointer: pointer, Message: "created as " + was})
-		}
-	}
-	overdraft, metadata := created["overdraft"], created["metadata"]
-	differ("/currency", n.Currency == a.Currency, fmt.Sprintf("%s with %d decimals", a.Currency.Code, a.Currency.Decimals))
-	differ("/overdraft", formatOverdraft(n.Overdraft, a.Currency) == overdraft, overdraft)
-	differ("/metadata", n.Metadata == metadata, cmp.Or(metadata, "absent"))
-	return fields, nil
+	was := &rbcs.NewAccount{Number: a.Number, Currency: a.Currency, Metadata: created["metadata"]}
+	was.Overdraft, err = parseOverdraft(created["overdraft"], a.Currency)
+	return was, err
 }
 
 // account is an account with what the store knows it by.
@@ -246,6 +231,21 @@ func formatOverdraft(o rbcs.Overdraft, c rbcs.Currency) string {
 		return "unlimited"
 	}
 	return o.Limit.Format(c.Decimals)
+}
+
+// parseOverdraft reads what formatOverdraft wrote.
+func parseOverdraft(s string, c rbcs.Currency) (o rbcs.Overdraft, err error) {
+	if o.Unlimited = s == "unlimited"; o.Unlimited {
+		return o, nil
+	}
+	limit, err := rbcs.ParseDecimal(s)
+	if err == nil {
+		o.Limit, err = limit.In(c.Decimals)
+	}
+	if err != nil {
+		return o, &rbcs.Error{Code: rbcs.Internal, Message: "the record of an account's creation is damaged; run: rbcs verify", Err: err}
+	}
+	return o, nil
 }
 
 const selectBalanceNow = "SELECT currency, decimals, balance, held, version, updated_at FROM accounts WHERE number = ?"

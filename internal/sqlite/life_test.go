@@ -338,7 +338,7 @@ func TestHeldAccounts(t *testing.T) {
 	h := hold("h", "a", "b", 10)
 	mustCommit(t, s, h)
 	err := to(rbcs.Closed)
-	wantError(t, err, rbcs.InvalidRequest, "invalid")
+	wantError(t, err, rbcs.InvalidRequest, "cannot be changed")
 	if err == nil || !strings.Contains(err.Error(), "0.10 held") {
 		t.Errorf("the refusal does not say what is held: %v", err)
 	}
@@ -351,7 +351,7 @@ func TestHeldAccounts(t *testing.T) {
 	if r := mustCommit(t, s, transfer("t", "a", "b", 1))[0]; r.Status != rbcs.Posted {
 		t.Errorf("reopened, but %+v", r)
 	}
-	wantError(t, to(rbcs.Closed), rbcs.InvalidRequest, "invalid")
+	wantError(t, to(rbcs.Closed), rbcs.InvalidRequest, "cannot be changed")
 }
 
 // TestEras lists holds that stand far apart in the log.

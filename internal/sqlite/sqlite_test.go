@@ -485,7 +485,7 @@ func TestAccountChanges(t *testing.T) {
 		t.Errorf("%v\n%s\nwant\n%s", err, strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
 	_, err = s.UpdateAccount(t.Context(), "a", rbcs.AccountChange{Status: new(rbcs.AccountStatus("gone"))})
-	wantError(t, err, rbcs.InvalidRequest, "invalid")
+	wantError(t, err, rbcs.InvalidRequest, "cannot be changed")
 }
 
 // TestClock sets the clock back: commits do not follow it, also after a restart.

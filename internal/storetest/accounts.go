@@ -113,6 +113,10 @@ func testCreateConflict(e *env) {
 		results, err := e.store.CreateAccounts(e.ctx, []rbcs.NewAccount{other, beside})
 		e.must(err)
 		e.wantAccountConflict(results[0], c.fields...)
+		if len(c.fields) > 1 {
+			e.wantText(results[0].Err, "account_conflict: the account "+stored.Number+" was created with other content; "+
+				`/currency: created as "USD"; /overdraft: created as "5.00"; /metadata: created as "{"k":1}"`)
+		}
 		if !results[1].Created {
 			e.t.Errorf("the account beside the conflict was not created: %v", results[1].Err)
 		}

@@ -61,6 +61,14 @@ func (e *env) wantCode(err error, code rbcs.Code) {
 	}
 }
 
+// wantText checks all that an error tells: no store has words of its own.
+func (e *env) wantText(err error, want string) {
+	e.t.Helper()
+	if err == nil || err.Error() != want {
+		e.t.Errorf("the error is\n%v\nwant\n%s", err, want)
+	}
+}
+
 // audit checks that all that the store holds is consistent.
 func (e *env) audit() {
 	e.t.Helper()

@@ -128,16 +128,7 @@ func (m *memory) CreateAccounts(ctx context.Context, accounts []rbcs.NewAccount)
 			m.accounts[n.Number], m.created[n.Number] = a, n
 		}
 		was := m.created[n.Number]
-		var fields []rbcs.FieldError
-		for pointer, same := range map[string]bool{
-			"/currency": was.Currency == n.Currency, "/overdraft": was.Overdraft == n.Overdraft, "/metadata": was.Metadata == n.Metadata,
-		} {
-			if !same {
-				fields = append(fields, rbcs.FieldError{Pointer: pointer, Message: "differs"})
-			}
-		}
-		if fields != nil {
-			results[i].Err = &rbcs.Error{Code: rbcs.AccountConflict, Message: "the account exists with other content", Fields: fields}
+		if results[i].Err = n.Conflict(&was); results[i].Err != nil {
 			continue
 		}
 		results[i] = rbcs.AccountResult{Account: a.Account, Created: !exists}
@@ -155,22 +146,9 @@ func (m *memory) UpdateAccount(ctx context.Context, number string, change rbcs.A
 	if !ok {
 		return rbcs.Account{}, rbcs.Errorf(rbcs.NotFound, "there is no account %s", number)
 	}
-	a := stored.Account
-	if change.Status != nil {
-		a.Status = *change.Status
-		if a.Status == rbcs.Closed && (!a.Balance.IsZero() || !a.Held.IsZero()) {
-			return rbcs.Account{}, rbcs.Errorf(rbcs.InvalidRequest, "the account is not empty")
-		}
-	}
-	if o := change.Overdraft; o != nil {
-		limit, err := o.Limit.In(a.Currency.Decimals)
-		if err != nil {
-			return rbcs.Account{}, rbcs.Errorf(rbcs.InvalidRequest, "overdraft: %w", err)
-		}
-		a.Overdraft = rbcs.Overdraft{Unlimited: o.Unlimited, Limit: limit}
-	}
-	if change.Metadata != nil {
-		a.Metadata = *change.Metadata
+	a, err := stored.Account.Changed(&change)
+	if err != nil {
+		return rbcs.Account{}, err
 	}
 	if at := now(); at.After(a.UpdatedAt) {
 		a.UpdatedAt = at

@@ -47,9 +47,15 @@ func testClosing(e *env) {
 		_, err := e.store.UpdateAccount(e.ctx, number, rbcs.AccountChange{
 			Status: new(rbcs.Closed), Metadata: new(`{"x":1}`), Overdraft: &rbcs.OverdraftChange{Limit: decimal("7")},
 		})
-		e.wantCode(err, rbcs.InvalidRequest)
+		e.wantText(err, fmt.Sprintf("invalid_request: the account %s cannot be changed like this; /status: an account is closed "+
+			"with nothing on it; it has a balance of %s and 0.00 held", number, before.Balance.Format(2)))
 		e.sameAccount(e.get(number), before)
 	}
+	_, err := e.store.UpdateAccount(e.ctx, a, rbcs.AccountChange{
+		Status: new(rbcs.AccountStatus("asleep")), Overdraft: &rbcs.OverdraftChange{Limit: rbcs.Decimal{Units: rbcs.AmountOf(-1)}},
+	})
+	e.wantText(err, "invalid_request: the account "+a+" cannot be changed like this; /status: the status \"asleep\" is not known; "+
+		"write open, frozen, frozen_outgoing or closed; /overdraft: an overdraft is \"unlimited\" or an amount of at least zero")
 	e.update(a, rbcs.AccountChange{Status: new(rbcs.Frozen)}) // freezing needs no empty account
 	e.update(a, rbcs.AccountChange{Status: new(rbcs.Open)})
 	e.post(e.transfer("out", a, bank, "0.01"))
