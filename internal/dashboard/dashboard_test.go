@@ -113,3 +113,17 @@ func TestNarrowAndIdle(t *testing.T) {
 		}
 	}
 }
+
+// TestNothingButItems: a function with a second parameter that has a default gets
+// an index there from flatMap or map, and would show it.
+func TestNothingButItems(t *testing.T) {
+	scripts := asset("index.js") + asset("queue.js") + asset("docs.js")
+	for _, f := range regexp.MustCompile(`function (\w+)\(\w+, \w+ = `).FindAllStringSubmatch(scripts, -1) {
+		if found := regexp.MustCompile(`\.(flatMap|map)\(` + f[1] + `\)`).FindString(scripts); found != "" {
+			t.Errorf("%s passes the index of each item to %s", found, f[1])
+		}
+	}
+	if !strings.Contains(scripts, "flatMap(t => transaction(t))") {
+		t.Error("a transaction that is looked up is not shown")
+	}
+}

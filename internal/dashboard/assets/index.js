@@ -235,7 +235,7 @@ async function search(text) {
         get(`/v1/transactions?account=${name}&status=held&limit=20`)]);
       found.push(...account(a.body.accounts[0], changes.ok ? changes.body.transactions : [], holds.ok ? holds.body.transactions : []));
     }
-    if (t.ok) found.push(...t.body.transactions.flatMap(transaction));
+    if (t.ok) found.push(...t.body.transactions.flatMap(t => transaction(t)));
     if (found.length === 0) { // queued or a dead letter: not in the log that is listed
       const queued = await get('/v1/transactions/' + name);
       if (queued.ok && queued.body.id) found.push(entryBox(queued.body));
