@@ -14,9 +14,10 @@ COPY . .
 ARG VERSION=dev TARGETOS TARGETARCH
 RUN CGO_ENABLED=0 GOOS=$TARGETOS GOARCH=$TARGETARCH \
     go build -trimpath -ldflags "-s -w -X main.version=$VERSION" -o /image/rbcs ./cmd/rbcs && \
-    mkdir -p /image/data /image/etc/ssl/certs && \
+    mkdir -p /image/etc/ssl/certs && \
     cp /etc/ssl/certs/ca-certificates.crt /image/etc/ssl/certs/ && \
-    echo 'rbcs:x:65532:65532::/data:/rbcs' > /image/etc/passwd
+    echo 'rbcs:x:65532:65532::/data:/rbcs' > /image/etc/passwd && \
+    install --directory --owner=65532 --group=65532 --mode=0700 /image/data
 
 FROM scratch
 ARG VERSION=dev
@@ -24,10 +25,10 @@ LABEL org.opencontainers.image.title="rbcs" \
       org.opencontainers.image.description="Real-time balance calculation: exact money, exactly once" \
       org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.version="$VERSION"
-COPY --from=build /image/etc /etc
-# The default store is a file in /data: SQLite, which needs nothing else.
-COPY --from=build --chown=65532:65532 --chmod=0700 /image/data /data
-COPY --from=build /image/rbcs /rbcs
+# The default store is a file in /data, which the program's user alone may enter: SQLite,
+# which needs nothing else. Not every builder gives a folder that it makes the mode of
+# COPY --chmod, so the whole tree is copied as it is.
+COPY --from=build /image /
 USER 65532:65532
 WORKDIR /data
 VOLUME /data

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -241,11 +242,36 @@ func TestDockerfileMakesTheSame(t *testing.T) {
 	minor := strings.Join(strings.Split(strings.Fields(version)[0], ".")[:2], ".")
 	for _, line := range []string{
 		"FROM --platform=$BUILDPLATFORM golang:" + minor + " AS build",
-		"FROM scratch", "USER 65532:65532", "WORKDIR /data", "VOLUME /data", "STOPSIGNAL SIGTERM",
+		"    install --directory --owner=65532 --group=65532 --mode=0700 /image/data",
+		"FROM scratch", "COPY --from=build /image /", "USER 65532:65532", "WORKDIR /data", "VOLUME /data", "STOPSIGNAL SIGTERM",
 		`ENTRYPOINT ["/rbcs"]`, `CMD ["serve", "--listen=0.0.0.0:8080"]`,
 	} {
 		if !strings.Contains(string(dockerfile), line+"\n") {
 			t.Errorf("the Dockerfile has no line %s", line)
 		}
+	}
+}
+
+// TestDockerignore leaves out no package that the program is built from.
+func TestDockerignore(t *testing.T) {
+	ignored, err := os.ReadFile("../../.dockerignore")
+	if err != nil {
+		t.Fatal(err)
+	}
+	packages, err := exec.Command("go", "-C", "../..", "list", "-deps", "./cmd/rbcs").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	needed, folders := strings.Split(string(packages), "\n"), 0
+	for line := range strings.Lines(string(ignored)) {
+		if folder := strings.TrimSpace(line); strings.HasPrefix(folder, "internal/") {
+			folders++
+			if slices.Contains(needed, "rbcs/"+folder) {
+				t.Errorf("the program needs %s, which .dockerignore leaves out", folder)
+			}
+		}
+	}
+	if folders == 0 || !slices.Contains(needed, "rbcs/internal/engine") {
+		t.Errorf("%d folders are left out, of %d packages: nothing was compared", folders, len(needed))
 	}
 }
