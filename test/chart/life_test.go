@@ -1,6 +1,7 @@
 package chart
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -10,7 +11,7 @@ import (
 )
 
 // TestPodsLiveAndDieWell: no pod goes before another one came, the grace covers the
-// drain, and no restart depends on the database.
+// drain, and no restart depends on a database that outlives its pod.
 func TestPodsLiveAndDieWell(t *testing.T) {
 	eachScenario(t, func(t *testing.T, r release) {
 		for _, o := range r.objects {
@@ -30,7 +31,11 @@ func TestPodsLiveAndDieWell(t *testing.T) {
 			if d.Spec.MinReadySeconds < 5 {
 				t.Errorf("%s: the next pod goes after %d s, before this one was found", o, d.Spec.MinReadySeconds)
 			}
-			for probe, path := range map[*corev1.Probe]string{c.StartupProbe: "/livez", c.LivenessProbe: "/livez", c.ReadinessProbe: "/readyz"} {
+			live := "/livez"
+			if o.Metadata.Name == "rbcs-balance" && slices.Contains(c.Args, "--migrate") {
+				live = "/readyz" // see TestTryoutStartsAgain
+			}
+			for probe, path := range map[*corev1.Probe]string{c.StartupProbe: "/livez", c.LivenessProbe: live, c.ReadinessProbe: "/readyz"} {
 				if probe.HTTPGet.Path != path || probe.HTTPGet.Port.String() != c.Ports[0].Name {
 					t.Errorf("%s: probes %s", o, probe.HTTPGet.Path)
 				}
@@ -101,6 +106,31 @@ func TestMigrationTakesTheServicesDatabase(t *testing.T) {
 	for _, o := range r.objects {
 		if o.Kind == "Job" {
 			t.Errorf("%s waits for a database that comes after it", o)
+		}
+	}
+}
+
+// TestTryoutStartsAgain: where the database is lost with its pod, the instances are
+// restarted, since only who starts migrates the empty one that follows. A volume
+// outlives the pod, and not the release.
+func TestTryoutStartsAgain(t *testing.T) {
+	for storage, live := range map[string]string{"": "/readyz", "1Gi": "/livez"} {
+		values := valuesOf(t, scenarios["tryout"]...)
+		values["tryout"].(map[string]any)["postgresql"].(map[string]any)["storage"] = storage
+		r, err := render(load(t), values)
+		if err != nil {
+			t.Fatal(err)
+		}
+		balance := decodeAs[*appsv1.Deployment](t, r.find(t, "Deployment", "rbcs-balance")).Spec.Template.Spec.Containers[0]
+		if got := balance.LivenessProbe.HTTPGet.Path; got != live {
+			t.Errorf("storage %q: the instances live by %s", storage, got)
+		}
+		set := decodeAs[*appsv1.StatefulSet](t, r.find(t, "StatefulSet", "rbcs-tryout-postgresql")).Spec
+		if (len(set.VolumeClaimTemplates) > 0) != (storage != "") {
+			t.Errorf("storage %q: %d volumes", storage, len(set.VolumeClaimTemplates))
+		}
+		if kept := set.PersistentVolumeClaimRetentionPolicy; storage != "" && (kept == nil || kept.WhenDeleted != appsv1.DeletePersistentVolumeClaimRetentionPolicyType) {
+			t.Errorf("storage %q: uninstalling leaves the volume: %v", storage, kept)
 		}
 	}
 }

@@ -71,7 +71,7 @@ spec:
             {{- end }}
           ports:
             - {name: http, containerPort: 8080, protocol: TCP}
-          {{- include "rbcs.probes" $ | nindent 10 }}
+          {{- include "rbcs.probes" . | nindent 10 }}
           resources:
             {{- toYaml $values.resources | nindent 12 }}
           securityContext:

@@ -128,18 +128,28 @@ seccompProfile: {type: RuntimeDefault}
 {{- end }}
 {{- end -}}
 
-{{/* The three probes. Liveness never asks the database: a restart does not mend one. */}}
+{{/* The three probes. Liveness never asks the database, since a restart mends none, but for the
+     try-out's. Takes (list $ COMPONENT). */}}
 {{- define "rbcs.probes" -}}
+{{- $ := index . 0 -}}
 startupProbe:
   httpGet: {path: /livez, port: http}
   periodSeconds: 1
   timeoutSeconds: 2
   failureThreshold: 60
 livenessProbe:
+  {{- if and (eq (index . 1) "balance") $.Values.tryout.postgresql.enabled (not $.Values.tryout.postgresql.storage) }}
+  # The try-out's database comes back empty when its pod is lost, and who starts migrates it.
+  httpGet: {path: /readyz, port: http}
+  periodSeconds: 10
+  timeoutSeconds: 5
+  failureThreshold: 6
+  {{- else }}
   httpGet: {path: /livez, port: http}
   periodSeconds: 10
   timeoutSeconds: 5
   failureThreshold: 3
+  {{- end }}
 readinessProbe:
   httpGet: {path: /readyz, port: http}
   periodSeconds: 2
