@@ -11,6 +11,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"regexp"
 	"runtime"
 	"runtime/debug"
 	"slices"
@@ -116,8 +117,7 @@ func (m *Main) Run(ctx context.Context, args []string) (code int) {
 	m.warnOfVariables(parser.Model.Node)
 	command, err := parser.Parse(args)
 	if err != nil {
-		message := strings.Replace(err.Error(), `,"" but got `, ` but got `, 1) // "" stands for a flag that is not given
-		m.fail(fmt.Errorf("%s (rbcs %s)", message, helpFor(err)))
+		m.explain(parser, err)
 		return exitUsage
 	}
 	if err := command.Run(); err != nil {
@@ -128,6 +128,26 @@ func (m *Main) Run(ctx context.Context, args []string) (code int) {
 		return exitFailed
 	}
 	return exitDone
+}
+
+// negative is an argument that begins like a number below zero, which kong takes for flags.
+var negative = regexp.MustCompile(`^unknown flag -[0-9.]`)
+
+// explain says what is wrong with a command line. One that ends before its
+// command is a question.
+func (m *Main) explain(parser *kong.Kong, err error) {
+	message := err.Error()
+	if e, ok := errors.AsType[*kong.ParseError](err); ok && strings.HasPrefix(message, "expected one of ") {
+		parser.Stdout = m.Stderr // nothing was done
+		if e.Context.PrintUsage(false) == nil {
+			return
+		}
+	}
+	if strings.HasPrefix(helpFor(err), "tx ") && negative.MatchString(message) {
+		message = "an amount has no sign: the source pays, the destination receives"
+	}
+	message = strings.Replace(message, `,"" but got `, ` but got `, 1) // "" stands for a flag that is not given
+	m.fail(fmt.Errorf("%s (rbcs %s)", message, helpFor(err)))
 }
 
 // helpWidth keeps help readable on wide terminals, and the same wherever it is written.

@@ -51,7 +51,10 @@ func TestWrongUsage(t *testing.T) {
 		args  []string
 		words []string
 	}{
-		"no command":      {nil, []string{"--help"}},
+		"a sign":          {[]string{"tx", "submit", "a", "b", "-1.50"}, []string{"an amount has no sign", "rbcs tx submit --help"}},
+		"a sign, no zero": {[]string{"tx", "capture", "a", "-.5"}, []string{"an amount has no sign"}},
+		"no amount":       {[]string{"verify", "-1"}, []string{"unknown flag -1"}},
+		"no such flag":    {[]string{"tx", "submit", "a", "b", "1", "-x"}, []string{"unknown flag -x"}},
 		"unknown command": {[]string{"serv"}, []string{"serv", "serve"}},
 		"unknown flag":    {[]string{"serve", "--nosuch"}, []string{"--nosuch", "rbcs serve --help"}},
 		"unknown status":  {[]string{"account", "list", "--status", "forzen"}, []string{`"frozen_outgoing","closed" but got "forzen"`}},
@@ -68,6 +71,16 @@ func TestWrongUsage(t *testing.T) {
 				t.Error("a password is printed")
 			}
 		})
+	}
+}
+
+// TestNoCommand: the help is shown, and where nobody takes it for a result.
+func TestNoCommand(t *testing.T) {
+	for command, usage := range map[string]string{"": "Usage: rbcs <command>", "tx": "Usage: rbcs tx <command>"} {
+		r := run(t, strings.Fields(command)...)
+		if r.code != exitUsage || r.stdout != "" || !strings.HasPrefix(r.stderr, usage) || r.stderr != run(t, append(strings.Fields(command), "--help")...).stdout {
+			t.Errorf("rbcs %s: exit code %d, it says %s%s", command, r.code, r.stdout, r.stderr)
+		}
 	}
 }
 
