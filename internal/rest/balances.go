@@ -64,15 +64,21 @@ func (s *server) balanceQuery(r *http.Request) (balanceQuery, error) {
 				faults.check("/"+name, errors.New("this is a whole number of at least 0"))
 			}
 		case paramAt:
-			if q.at = faults.time("/"+name, value); q.at.After(s.Now().Add(clockTolerance)) {
-				faults.check("/"+name, errors.New("this moment is not over; ask again later"))
-			}
+			q.at = faults.time("/"+name, value)
+			s.checkOver(&faults, "/"+name, q.at)
 		}
 	}
 	if faults != nil {
 		return q, faults.err()
 	}
 	return q, nil
+}
+
+// checkOver refuses a moment of which more may still be committed: what is told of it would not last.
+func (s *server) checkOver(f *faults, pointer string, at time.Time) {
+	if at.After(s.Now().Add(clockTolerance)) {
+		f.check(pointer, errors.New("this moment is not over; ask again later, or leave it out for now"))
+	}
 }
 
 // getBalance is the most frequent request: its answer is written by hand.

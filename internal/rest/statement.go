@@ -31,14 +31,19 @@ func (s *server) registerStatement(api huma.API) {
 	op := readOperation("get-statement", "/v1/accounts/{number}/statement", "Get a statement",
 		"Why a balance changed between two moments: the opening balance, every change committed from from on and before to, "+
 			"and the closing balance; opening_balance plus the sum of the lines' change is closing_balance. JSON, or CSV where Accept "+
-			"names text/csv (its first and last row are the balances; an ID or a description that begins with = + - or @ has a ' "+
+			"names text/csv (its first and last row are the balances: opening_balance and closing_balance; an ID or a description that begins with = + - or @ has a ' "+
 			"in front there, so that no spreadsheet takes it for a formula). Without limit the whole statement is one answer of any "+
 			"length: one that breaks off is not whole. With limit it comes in pages, and each is a statement of its part: it "+
-			"opens with what the page before closed with.")
+			"opens with what the page before closed with; where another page follows, the header Link names it (rel=\"next\"), and a "+
+			"page of CSV ends with a row carried_forward, and the next one begins with brought_forward, in place of those rows. Moments "+
+			"that are not over are refused: leave to out for a statement until now.")
 	op.Responses = streamResponses("The statement", map[string]*huma.Schema{
 		jsonType: api.OpenAPI().Components.Schemas.Schema(reflect.TypeFor[Statement](), true, ""),
 		csvType:  {Type: huma.TypeString},
 	})
+	op.Responses["200"].Headers = map[string]*huma.Param{"Link": {
+		Description: "The next page, with rel=\"next\"; absent from the last one.", Schema: &huma.Schema{Type: huma.TypeString},
+	}}
 	huma.Register(api, op, s.getStatement)
 }
 
@@ -57,6 +62,7 @@ type statement struct {
 	opening, closing rbcs.Amount
 	lines            []rbcs.Entry // the first ones
 	last             int64        // the version of the last line; 0 for none
+	continued        bool         // a page that is not the first
 	next             string       // the cursor of the next page; "" for none
 }
 
@@ -65,6 +71,8 @@ func (s *server) getStatement(ctx context.Context, in *statementInput) (*huma.St
 	in.check(&faults)
 	q := rbcs.HistoryQuery{Account: in.Number, Limit: statementPage}
 	q.From, q.To = faults.period(in.From, in.To)
+	s.checkOver(&faults, "/from", q.From)
+	s.checkOver(&faults, "/to", q.To)
 	q.After = faults.position(in.Cursor, cursorStatement)
 	if faults != nil {
 		return nil, s.refuse(ctx, faults.err())
@@ -95,7 +103,7 @@ func (s *server) openStatement(ctx context.Context, q rbcs.HistoryQuery, paged b
 	if err != nil {
 		return nil, err
 	}
-	st := &statement{account: &account, from: q.From, to: q.To}
+	st := &statement{account: &account, from: q.From, to: q.To, continued: q.After > 0}
 	latest, err := s.Store.History(ctx, rbcs.HistoryQuery{Account: q.Account, To: q.To, Descending: true, Limit: 1})
 	if err != nil || len(latest) == 0 {
 		return st, err
@@ -143,6 +151,9 @@ func (s *server) sendStatement(w http.ResponseWriter, r *http.Request, st *state
 	controller := http.NewResponseController(w)
 	_ = controller.SetReadDeadline(time.Time{}) // the request was read; it must not end a long answer
 	w.Header()["Content-Type"] = contentTypes[contentType]
+	if st.next != "" {
+		w.Header().Set("Link", nextLink(r, st.next))
+	}
 	out.b = format.begin(out.b, st)
 	balance, version := st.opening, int64(0)
 	for lines := st.lines; ; {
@@ -171,6 +182,13 @@ func (s *server) sendStatement(w http.ResponseWriter, r *http.Request, st *state
 	}
 	_ = controller.SetWriteDeadline(time.Now().Add(writeTimeout))
 	_, _ = w.Write(format.end(out.b, st))
+}
+
+// nextLink returns the header Link to the next page of a list.
+func nextLink(r *http.Request, cursor string) string {
+	query := r.URL.Query()
+	query.Set("cursor", cursor)
+	return "<" + r.URL.EscapedPath() + "?" + query.Encode() + `>; rel="next"`
 }
 
 func (s *server) moreLines(r *http.Request, q rbcs.HistoryQuery, last int64) ([]rbcs.Entry, error) {

@@ -47,13 +47,19 @@ func (jsonStatement) end(dst []byte, st *statement) []byte {
 	return append(dst, "}\n"...)
 }
 
-// csvStatement writes a table with the balances as its first and last row.
+// csvStatement writes a table with the balances as its first and last row. A page
+// carries its balance forward to the next one: only the statement's own last row
+// is its closing balance.
 type csvStatement struct{}
 
 const csvHeader = "committed_at,type,id,original,direction,counterparty,change,balance,held,version,sequence,description\r\n"
 
 func (csvStatement) begin(dst []byte, st *statement) []byte {
-	return appendCSVBalance(append(dst, csvHeader...), "opening_balance", st.opening, st)
+	name := "opening_balance"
+	if st.continued {
+		name = "brought_forward"
+	}
+	return appendCSVBalance(append(dst, csvHeader...), name, st.opening, st)
 }
 
 func appendCSVBalance(dst []byte, name string, balance rbcs.Amount, st *statement) []byte {
@@ -79,7 +85,11 @@ func (csvStatement) line(dst []byte, e *rbcs.Entry, _ bool) []byte {
 }
 
 func (csvStatement) end(dst []byte, st *statement) []byte {
-	return appendCSVBalance(dst, "closing_balance", st.closing, st)
+	name := "closing_balance"
+	if st.next != "" {
+		name = "carried_forward"
+	}
+	return appendCSVBalance(dst, name, st.closing, st)
 }
 
 // appendCSV writes a client's text as one cell (RFC 4180) that no spreadsheet

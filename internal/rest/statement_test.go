@@ -100,11 +100,10 @@ func TestStatement(t *testing.T) {
 	}
 
 	for target, want := range map[string]string{
-		a + "?to=2001-01-01T00:00:00Z":                           "0 0 []",
-		a + "?from=2990-01-01T00:00:00Z":                         "700 700 []",
-		a + "?from=2990-01-01T00:00:00Z&to=2991-01-01T00:00:00Z": "700 700 []",
-		"/v1/accounts/idle/statement":                            "0 0 []",
-		"/v1/accounts/bank/statement?from=2001-01-01T00:00:00Z":  "0 -700 [t1 t2 c r]",
+		a + "?to=2001-01-01T00:00:00Z": "0 0 []",
+		a + "?from=" + url.QueryEscape(time.Now().UTC().Add(clockTolerance/2).Format(time.RFC3339)): "700 700 []",
+		"/v1/accounts/idle/statement":                           "0 0 []",
+		"/v1/accounts/bank/statement?from=2001-01-01T00:00:00Z": "0 -700 [t1 t2 c r]",
 	} {
 		opening, closing, ids, _ := c.statement(target)
 		if got := fmt.Sprint(opening, closing, ids); got != want {
@@ -112,6 +111,14 @@ func TestStatement(t *testing.T) {
 		}
 	}
 	c.want(404, "GET", statementPath, "/v1/accounts/nobody/statement", "")
+	for query, pointer := range map[string]string{
+		"?from=2990-01-01T00:00:00Z": "/from", "?to=2990-01-01T00:00:00Z": "/to", "?from=2001-01-01T00:00:00Z&to=2990-01-01T00:00:00Z": "/to",
+	} { // as a balance at such a time is
+		faults := c.want(400, "GET", statementPath, a+query, "")["errors"].([]any)
+		if f := faults[0].(map[string]any); f["pointer"] != pointer || !strings.HasPrefix(f["message"].(string), "this moment is not over") {
+			t.Errorf("%s: %v", query, faults)
+		}
+	}
 
 	// In pages, each opens with what the one before closed with.
 	last, paged, target := int64(0), []string(nil), a+"?limit=2"
@@ -166,6 +173,38 @@ func TestStatementAsCSV(t *testing.T) {
 		if prefersCSV(accept) != want {
 			t.Errorf("Accept: %s", accept)
 		}
+	}
+}
+
+// TestStatementAsCSVInPages: a page that is not the last one names the next, and
+// has no closing balance, so that nobody takes it for the whole.
+func TestStatementAsCSVInPages(t *testing.T) {
+	c := newService(t)
+	c.account("bank", `,"overdraft":"unlimited"`)
+	c.account("a", "")
+	for i := range 5 {
+		call(c.h, "POST", postPath, transfer(fmt.Sprint(i), "bank", "a", "10"))
+	}
+	target, balances, lines := "/v1/accounts/a/statement?from=2001-01-01T00:00:00Z&limit=2", []string(nil), 0
+	for target != "" {
+		w := c.do("GET", statementPath, target, "", "Accept", "text/csv")
+		rows, err := csv.NewReader(w.Body).ReadAll()
+		if err != nil || len(rows) < 4 {
+			t.Fatal(target, rows, err)
+		}
+		first, last := rows[1], rows[len(rows)-1]
+		balances = append(balances, first[1]+" "+first[7], last[1]+" "+last[7])
+		lines += len(rows) - 3
+		link := w.Header().Get("Link")
+		target = strings.TrimSuffix(strings.TrimPrefix(link, "<"), `>; rel="next"`)
+		if link != "" && (target == link || !strings.HasPrefix(target, "/v1/accounts/a/statement?cursor=")) {
+			t.Fatalf("Link: %s", link)
+		}
+	}
+	got := strings.Join(balances, ", ")
+	if want := "opening_balance 0.00, carried_forward 20.00, brought_forward 20.00, carried_forward 40.00, brought_forward 40.00, " +
+		"closing_balance 50.00"; got != want || lines != 5 {
+		t.Errorf("%d lines, with the balances\n%s, want\n%s", lines, got, want)
 	}
 }
 
