@@ -22,6 +22,7 @@ var serverSettings = []string{
 	"deadlock_timeout=200ms",
 	"wal_keep_size=256MB",               // a standby that was away catches up
 	"wal_retrieve_retry_interval=100ms", // and soon
+	"wal_writer_delay=10s",              // only a commit writes to disk what was done before it
 }
 
 // cluster is all that the service stands on, and two instances of it.

@@ -49,6 +49,51 @@ func (c *cluster) restarted() fault {
 	}
 }
 
+// sequencesLost is how many sequences a crash has handed out again: so many that
+// whoever takes them for the end of the log passes over what gets them then.
+const sequencesLost = 20_000
+
+// loseSequencesSQL takes sequences as a large batch does.
+const loseSequencesSQL = "select count(nextval('transactions_sequence')) from pg_current_xact_id(), generate_series(1, %d)"
+
+// crashedInFlight crashes the primary while COMMITs are on their way, so that
+// nothing has put on disk which sequences were taken.
+func (c *cluster) crashedInFlight() fault {
+	return fault{
+		name: "primary: crash with COMMITs on their way, restart", touches: "servers", from: fromBegun,
+		begin: instant(func(ctx context.Context) error {
+			over, held := make(chan struct{}), make(chan struct{}, 1)
+			var hold testenv.CommitFault
+			proxy := c.hosts[c.active].back
+			hold = func(client, server net.Conn, message []byte) {
+				proxy.OnCommit.CompareAndSwap(nil, &hold) // and the next one
+				select {
+				case held <- struct{}{}:
+				default:
+				}
+				<-over
+				testenv.LoseCommit(client, server, message)
+			}
+			proxy.OnCommit.Store(&hold)
+			select {
+			case <-held:
+			case <-time.After(startTimeout):
+			}
+			<-time.After(20 * time.Millisecond) // for those that were faster
+			conn, err := pgx.Connect(ctx, c.direct()+"&application_name=checks")
+			if err == nil {
+				defer func() { _ = conn.Close(ctx) }()
+				_, err = conn.Exec(ctx, "begin; "+fmt.Sprintf(loseSequencesSQL, sequencesLost)) // a rollback would have it written to disk
+			}
+			<-time.After(200 * time.Millisecond) // followers look at the log
+			err = errors.Join(err, c.primary.Crash())
+			proxy.OnCommit.CompareAndSwap(&hold, nil)
+			close(over)
+			return errors.Join(err, c.primary.Start(ctx))
+		}),
+	}
+}
+
 // standbyLost takes the synchronous standby away: commits wait, until whoever
 // manages the cluster lets them go on without it.
 func (c *cluster) standbyLost() fault {

@@ -144,7 +144,7 @@ func (c *cluster) redisSlow() fault {
 // all returns every fault that may come together with others.
 func (c *cluster) all(random *rand.Rand) []fault {
 	list := []fault{
-		c.clientsCut(), c.promoted(), c.restarted(), c.standbyLost(), c.exhausted(), c.terminated(), c.deadlocks(),
+		c.clientsCut(), c.promoted(), c.restarted(), c.crashedInFlight(), c.standbyLost(), c.exhausted(), c.terminated(), c.deadlocks(),
 		c.commitsBroken(rand.New(rand.NewPCG(random.Uint64(), 0))), c.slow(), c.silent(), c.reset(),
 		c.redisKilled(), c.redisPaused(), c.redisFlushed(), c.redisCut(), c.redisSlow(),
 	}
