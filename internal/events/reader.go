@@ -14,6 +14,7 @@ type Reader struct {
 	feed   *Feed
 	filter Filter
 	own    bool // a part of the service: neither counted nor dropped
+	ahead  bool // it began beyond the settled end of the log
 
 	// Guarded by feed.mu.
 	at      Position // everything up to here was returned or filtered out
@@ -55,6 +56,7 @@ func (f *Feed) open(ctx context.Context, after Position, filter Filter, own bool
 			r.at = present
 		}
 		r.at, err = f.carry(r.at)
+		r.ahead = r.at.Sequence > present.Sequence
 		f.mu.Unlock()
 	}
 	if err != nil {
@@ -108,13 +110,32 @@ func (f *Feed) dropSlow(now time.Time) {
 	defer f.mu.Unlock()
 	for r := range f.readers {
 		if !r.own && !r.reading && r.at.Sequence < f.ring.start && now.Sub(r.since) >= f.cfg.Patience {
-			f.dropped++
-			f.end(r, &rbcs.Error{
-				Code: rbcs.Overloaded, Message: "the reader was too slow for the log; resume from the last event ID", RetryAfter: retryAfter,
-			})
+			f.drop(r)
 		}
 	}
 }
+
+// drop ends a reader that is too slow, and counts it, once. REQUIRES: f.mu is held.
+func (f *Feed) drop(r *Reader) {
+	if r.err != nil {
+		return
+	}
+	f.dropped++
+	f.end(r, &rbcs.Error{
+		Code: rbcs.Overloaded, Message: "the reader was too slow for the log; resume from the last event ID", RetryAfter: retryAfter,
+	})
+}
+
+// Drop ends the reader as too slow: its client does not take what it was sent.
+func (r *Reader) Drop() {
+	r.feed.mu.Lock()
+	defer r.feed.mu.Unlock()
+	r.feed.drop(r)
+}
+
+// Ahead reports whether the reader began beyond the settled end of the log, as it
+// was then: at a decision that was committed a moment ago, or at what never was.
+func (r *Reader) Ahead() bool { return r.ahead }
 
 // enter begins a use of the store, which Stop ends and waits for.
 func (f *Feed) enter(ctx context.Context) (context.Context, func(), error) {

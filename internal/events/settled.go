@@ -23,6 +23,19 @@ func End(ctx context.Context, log Log) (int64, error) {
 	return page.End, err
 }
 
+// Reach waits some seconds for a log to be settled up to a sequence. It returns
+// up to where it is then.
+func Reach(ctx context.Context, log Log, sequence int64) (int64, error) {
+	deadline := time.Now().Add(endWait)
+	for {
+		end, err := End(ctx, log)
+		if err != nil || end >= sequence || ctx.Err() != nil || !time.Now().Before(deadline) {
+			return end, err
+		}
+		sleep(ctx, endGap)
+	}
+}
+
 // patiently reads again while the store is unavailable, for endWait at most.
 func patiently[T any](ctx context.Context, read func() (T, error)) (T, error) {
 	deadline := time.Now().Add(endWait)

@@ -76,3 +76,52 @@ func TestTheEndIsNotWaitedForLong(t *testing.T) {
 		}
 	})
 }
+
+// TestReach: a sequence that is settled in a moment is waited for, and one that
+// never was is not waited for long.
+func TestReach(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		log := newLog()
+		log.post(3)
+		slow := log.begin()
+		log.post(1)
+		f := start(t, log, events.Config{})
+		for sequence, ahead := range map[int64]bool{0: false, 3: false, 5: true} {
+			r := subscribe(t, f, events.Position{Timeline: 1, Sequence: sequence}, events.Filter{})
+			if r.Ahead() != ahead {
+				t.Errorf("a reader behind %d is ahead: %t", sequence, r.Ahead())
+			}
+			r.Close()
+		}
+		time.AfterFunc(time.Second, func() { log.commit(slow, "a", "b") })
+		before := time.Now()
+		if end, err := events.Reach(t.Context(), log, 5); err != nil || end != 5 || time.Since(before) < time.Second {
+			t.Errorf("%d, %v after %v", end, err, time.Since(before))
+		}
+		before = time.Now()
+		if end, err := events.Reach(t.Context(), log, 6); err != nil || end != 5 || time.Since(before) > 5*time.Second {
+			t.Errorf("%d, %v after %v", end, err, time.Since(before))
+		}
+		log.fail(rbcs.Errorf(rbcs.Internal, "broken"))
+		if _, err := events.Reach(t.Context(), log, 6); rbcs.CodeOf(err) != rbcs.Internal {
+			t.Errorf("%v", err)
+		}
+	})
+}
+
+// TestDrop: who is dropped is told why, and is counted once.
+func TestDrop(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := start(t, newLog(), events.Config{})
+		r := subscribe(t, f, events.Tail, events.Filter{})
+		r.Drop()
+		r.Drop()
+		r.Close()
+		if _, err := r.Next(t.Context()); rbcs.CodeOf(err) != rbcs.Overloaded {
+			t.Errorf("%v", err)
+		}
+		if stats := f.Stats(); stats.Dropped != 1 || stats.Readers != 0 {
+			t.Errorf("%+v", stats)
+		}
+	})
+}

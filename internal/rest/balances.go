@@ -61,7 +61,7 @@ func (s *server) balanceQuery(r *http.Request) (balanceQuery, error) {
 		case paramMinVersion:
 			var err error
 			if q.minVersion, err = strconv.ParseInt(value, 10, 64); err != nil || q.minVersion < 0 {
-				faults.check("/"+name, errors.New("this is a whole number of at least 0"))
+				faults.check("/"+name, errWhole)
 			}
 		case paramAt:
 			q.at = faults.time("/"+name, value)

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"os"
 	"strconv"
 	"time"
 
@@ -36,10 +37,11 @@ func (s *server) registerEvents(api huma.API) {
 	op := readOperation("stream-events", "/v1/events", "Follow the log",
 		"Server-sent events: every recorded decision in the order of the log, none twice and none left out. Each has an id, "+
 			"TIMELINE-SEQUENCE, the name transaction, and the decision as its data, as the POST was answered. Send the last id back to "+
-			"resume behind it, as EventSource does by itself. A comment every 15 seconds says that the stream lives; it may carry an id "+
+			"resume behind it, as EventSource does by itself; a place that the log has not reached is refused. A comment every 15 seconds says that the stream lives; it may carry an id "+
 			"too. The last event of a stream that the service ends is named end, with a problem as its data that says why: the reader "+
 			"was too slow (overloaded) or the service stops (unavailable): connect again; or the database lost the end of its log "+
-			"(invalid_request): the problem says how to go on.")
+			"(invalid_request): the problem says how to go on. A reader that takes nothing for 30 seconds is disconnected: no end can "+
+			"reach it, and its stream may break off within an event, which does not count then.")
 	op.Responses = streamResponses("The stream", map[string]*huma.Schema{sseType: {Type: huma.TypeString}})
 	huma.Register(api, op, s.getEvents)
 }
@@ -52,10 +54,11 @@ type eventsInput struct {
 	Header      string `header:"Last-Event-ID" maxLength:"64" doc:"The same. It goes before both."`
 }
 
-// position returns where the client wants to begin.
-func (in *eventsInput) position(f *faults) events.Position {
-	at := events.Tail
-	parse := func(pointer, id string) {
+// position returns where the client wants to begin, and what says so.
+func (in *eventsInput) position(f *faults) (at events.Position, pointer string) {
+	at = events.Tail
+	parse := func(name, id string) {
+		pointer = name
 		var err error
 		at, err = events.ParsePosition(id)
 		var e *rbcs.Error
@@ -70,13 +73,34 @@ func (in *eventsInput) position(f *faults) events.Position {
 	case in.LastEventID != "":
 		parse("/last_event_id", in.LastEventID)
 	case in.After != "":
+		pointer = "/after"
 		sequence, err := strconv.ParseInt(in.After, 10, 64)
 		if err != nil || sequence < 0 {
-			f.check("/after", errors.New("this must be a sequence: an integer of at least zero"))
+			f.check(pointer, errWhole)
 		}
 		at = events.Position{Sequence: sequence}
 	}
-	return at
+	return at, pointer
+}
+
+// checkReached refuses a place that the log has not reached: a stream from there
+// would be silent, and leave out what is committed until then. A decision that
+// was committed, but not settled yet, and what another instance knows to be
+// settled a moment earlier, are no such places.
+func (s *server) checkReached(ctx context.Context, reader *events.Reader, pointer string) error {
+	if !reader.Ahead() {
+		return nil
+	}
+	at := reader.Position().Sequence
+	newest, err := s.Store.Transactions(ctx, rbcs.TransactionQuery{Limit: 1})
+	if err != nil || len(newest) > 0 && newest[0].Sequence >= at {
+		return err
+	}
+	end, err := events.Reach(ctx, s.Store, at)
+	if err == nil && end < at {
+		err = invalid(pointer, "the log ends at the sequence %d: there is no %d. Resume behind an event that came from this database", end, at)
+	}
+	return err
 }
 
 func (s *server) getEvents(ctx context.Context, in *eventsInput) (*huma.StreamResponse, error) {
@@ -87,11 +111,16 @@ func (s *server) getEvents(ctx context.Context, in *eventsInput) (*huma.StreamRe
 	if in.Prefix != "" {
 		faults.check("/prefix", rbcs.ValidateNumber(in.Prefix))
 	}
-	at := in.position(&faults)
+	at, pointer := in.position(&faults)
 	if faults != nil {
 		return nil, s.refuse(ctx, faults.err())
 	}
 	reader, err := s.Events.Subscribe(ctx, at, events.Filter{Account: in.Account, Prefix: in.Prefix})
+	if err == nil {
+		if err = s.checkReached(ctx, reader, pointer); err != nil {
+			reader.Close()
+		}
+	}
 	if err != nil {
 		return nil, s.refuse(ctx, err)
 	}
@@ -102,8 +131,8 @@ func (s *server) getEvents(ctx context.Context, in *eventsInput) (*huma.StreamRe
 	}}, nil
 }
 
-// stream sends events until the client goes away, which is "", or the reader
-// ends: then it says why.
+// stream sends events until the client goes away, which is "", or takes nothing
+// any more, or the reader ends: then it says why.
 func (s *server) stream(w http.ResponseWriter, r *http.Request, reader *events.Reader) rbcs.Code {
 	out := newBuffer()
 	defer out.free()
@@ -111,11 +140,18 @@ func (s *server) stream(w http.ResponseWriter, r *http.Request, reader *events.R
 	_ = controller.SetReadDeadline(time.Time{}) // the request was read; it must not end the stream
 	w.Header()["Content-Type"] = contentTypes[sseType]
 	w.Header().Set("X-Accel-Buffering", "no") // nginx would keep events back
+	code := rbcs.Code("")
 	flush := func() bool {
 		_ = controller.SetWriteDeadline(time.Now().Add(writeTimeout))
 		_, err := w.Write(out.b)
-		out.b = out.b[:0]
-		return err == nil && controller.Flush() == nil
+		if out.b = out.b[:0]; err == nil {
+			err = controller.Flush()
+		}
+		if errors.Is(err, os.ErrDeadlineExceeded) { // all between here and the client is full: nothing reaches it any more
+			reader.Drop()
+			code = rbcs.Overloaded
+		}
+		return err == nil
 	}
 	// An ID without data is no event: it only makes a client resume here that loses the connection before the first one.
 	out.b = appendSilence(out.b, reader.Position())
@@ -142,7 +178,7 @@ func (s *server) stream(w http.ResponseWriter, r *http.Request, reader *events.R
 			return rbcs.Code(p.Code)
 		}
 	}
-	return ""
+	return code
 }
 
 // nextEvents waits for events; after a heartbeat's time it returns none.

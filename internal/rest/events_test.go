@@ -4,6 +4,9 @@ import (
 	"bufio"
 	"context"
 	"fmt"
+	"io"
+	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -14,6 +17,7 @@ import (
 
 	"rbcs"
 	"rbcs/internal/events"
+	"rbcs/internal/telemetry"
 )
 
 // message is one block of a stream.
@@ -250,6 +254,129 @@ func TestSilence(t *testing.T) {
 		}
 		leave()
 		<-done
+		if got := feed.Stats().Readers; got != 0 {
+			t.Errorf("%d readers are left", got)
+		}
+		if err := feed.Stop(context.Background()); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// oneConn is a listener with one connection.
+type oneConn struct {
+	net.Listener
+	conns chan net.Conn
+}
+
+func (l oneConn) Accept() (net.Conn, error) {
+	if conn, ok := <-l.conns; ok {
+		return conn, nil
+	}
+	return nil, net.ErrClosed
+}
+func (l oneConn) Close() error   { return nil }
+func (l oneConn) Addr() net.Addr { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)} }
+
+// TestStalledReader: one that takes nothing any more is disconnected and counted
+// as dropped. No end can reach it.
+func TestStalledReader(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		feed := events.New(&emptyLog{}, events.Config{})
+		feed.Start()
+		metrics := telemetry.NewMetrics("test")
+		h := newHandler(t, &fakeStore{}, &fakeEngine{}, func(c *Config) { c.Events, c.Metrics = feed, metrics })
+		srv := NewServer(h, slog.New(slog.DiscardHandler))
+		server, reader := net.Pipe()
+		listener := oneConn{conns: make(chan net.Conn, 1)}
+		listener.conns <- server
+		served := make(chan error)
+		go func() { served <- srv.Serve(listener) }()
+		if _, err := io.WriteString(reader, "GET /v1/events HTTP/1.1\r\nHost: localhost\r\n\r\n"); err != nil {
+			t.Fatal(err)
+		}
+		start := time.Now()
+		body := bufio.NewReader(reader)
+		for {
+			line, err := body.ReadString('\n')
+			if err != nil {
+				t.Fatal(err)
+			}
+			if line == "id: 3-7\n" {
+				break
+			}
+		}
+		time.Sleep(heartbeat + writeTimeout + time.Second) // of the bubble: it takes no time
+		synctest.Wait()
+		if stats := feed.Stats(); stats.Readers != 0 || stats.Dropped != 1 {
+			t.Errorf("after %v: %+v, want one dropped reader", time.Since(start), stats)
+		}
+		close(listener.conns)
+		_ = reader.Close()
+		<-served
+		_ = srv.Close()
+		if text := call(h, "GET", "/metrics", "").Body.String(); !strings.Contains(text, `rbcs_event_streams_ended_total{code="overloaded"} 1`) {
+			t.Errorf("the metrics do not tell why the stream ended:\n%s", text)
+		}
+		if err := feed.Stop(context.Background()); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// newestStore has one decision, newest, that its log has not come to.
+type newestStore struct {
+	rbcs.Store
+	*emptyLog
+	newest int64
+}
+
+func (s *newestStore) Log(ctx context.Context, after int64, limit int) (rbcs.LogPage, error) {
+	return s.emptyLog.Log(ctx, after, limit)
+}
+
+func (s *newestStore) Transactions(context.Context, rbcs.TransactionQuery) ([]rbcs.Record, error) {
+	return []rbcs.Record{{Result: rbcs.Result{Sequence: s.newest}}}, nil
+}
+
+// TestPositionsAhead: what the log has not reached is refused, and what was
+// committed a moment ago is not.
+func TestPositionsAhead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		log := &emptyLog{}
+		feed := events.New(log, events.Config{})
+		feed.Start()
+		store := &newestStore{emptyLog: log}
+		h := newHandler(t, store, &fakeEngine{}, func(c *Config) { c.Events = feed })
+		for target, pointer := range map[string]string{
+			"/v1/events?after=99999999": "/after", "/v1/events?last_event_id=3-8": "/last_event_id", "/v1/events?after=-1": "/after",
+		} {
+			p := wantProblem(t, call(h, "GET", target, ""), 400, rbcs.InvalidRequest)
+			if f := p["errors"].([]any)[0].(map[string]any); f["pointer"] != pointer || f["message"] == "" {
+				t.Errorf("%s: %v", target, p)
+			}
+		}
+		ahead := httptest.NewRequest("GET", "/v1/events", nil)
+		ahead.Header.Set(lastEventID, "3-99999999")
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, ahead)
+		if p := wantProblem(t, w, 400, rbcs.InvalidRequest); !strings.Contains(fmt.Sprint(p["errors"]), "the log ends at the sequence 7: there is no 99999999") {
+			t.Errorf("%v", p)
+		}
+		store.newest = 9 // committed, not settled
+		for _, target := range []string{"/v1/events?after=7", "/v1/events?after=9", "/v1/events?last_event_id=3-8"} {
+			ctx, leave := context.WithCancel(t.Context())
+			w, done := &pipe{http.Header{}, make(chan string)}, make(chan struct{})
+			go func() {
+				defer close(done)
+				h.ServeHTTP(w, httptest.NewRequestWithContext(ctx, "GET", target, nil))
+			}()
+			if block := <-w.blocks; !strings.HasPrefix(block, ":\nid: 3-") {
+				t.Errorf("%s: %s", target, block)
+			}
+			leave()
+			<-done
+		}
 		if got := feed.Stats().Readers; got != 0 {
 			t.Errorf("%d readers are left", got)
 		}

@@ -116,6 +116,8 @@ func cursorText(cursor, kind string) (string, error) {
 	return text, nil
 }
 
+var errWhole = errors.New("this is a whole number of at least 0")
+
 // faults collects what is wrong with parameters.
 type faults []rbcs.FieldError
 
