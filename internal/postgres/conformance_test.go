@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"strings"
 	"testing"
 
 	"rbcs"
@@ -20,7 +21,17 @@ func TestConformanceOfTwoInstances(t *testing.T) {
 }
 
 // TestConformanceThroughPooler runs the suite through a transaction-mode
-// PgBouncer without prepared statements.
+// PgBouncer without prepared statements, of which the DSN says nothing.
 func TestConformanceThroughPooler(t *testing.T) {
-	storetest.Run(t, func(t *testing.T) rbcs.Store { return openStore(t, testenv.PgBouncer(t, migrated(t))) })
+	storetest.Run(t, func(t *testing.T) rbcs.Store { return openStore(t, pooled(t, migrated(t))) })
+}
+
+// pooled returns a DSN that leads through a pooler and does not tell.
+func pooled(t *testing.T, dsn string) string {
+	t.Helper()
+	dsn, found := strings.CutSuffix(testenv.PgBouncer(t, dsn), "&default_query_exec_mode=cache_describe")
+	if !found {
+		t.Fatal("the DSN tells nothing of the pooler already")
+	}
+	return dsn
 }

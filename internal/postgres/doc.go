@@ -24,7 +24,8 @@
 //     before it: cache.go says how, and balances.go what a cache may take.
 //   - transactions and account_changes are append-only, by trigger and by grant.
 //   - A connection has no state beyond its transaction: every setting is local to
-//     one, so that a transaction-mode pooler may stand between.
+//     one, so that a transaction-mode pooler may stand between. Whether
+//     one does is found out (pooler.go), since nothing can be kept prepared then.
 //
 // # A commit in three round trips
 //

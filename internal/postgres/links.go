@@ -4,6 +4,7 @@ import (
 	"context"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -43,6 +44,8 @@ const (
 // refused at once.
 type links struct {
 	access access
+	told   bool        // the DSN says how statements are sent
+	pooled atomic.Bool // a pooler was found
 
 	mu         sync.Mutex
 	pools      []*pgxpool.Pool
@@ -75,12 +78,13 @@ func (l *links) attach(config *pgxpool.Config, dsn string) {
 	}
 	conn.Tracer = l
 	config.BeforeConnect = l.begin
-	config.AfterConnect = func(_ context.Context, c *pgx.Conn) error {
+	l.told = tellsMode(dsn)
+	config.AfterConnect = func(ctx context.Context, c *pgx.Conn) error {
 		registerTypes(c.TypeMap())
 		if w := wireOf(c.PgConn()); w != nil {
 			w.lost = l.lost
 		}
-		return nil
+		return l.meet(ctx, c)
 	}
 	config.ShouldPing = func(context.Context, pgxpool.ShouldPingParams) bool { return false } // prepare does
 	config.PrepareConn = l.prepare
@@ -113,8 +117,12 @@ func (l *links) renew() {
 	}
 }
 
-// prepare asks a connection that was idle whether it is still there.
+// prepare asks a connection that was idle whether it is still there. One that is
+// closed already never was of use ([links.meet]).
 func (l *links) prepare(ctx context.Context, conn *pgx.Conn) (bool, error) {
+	if conn.IsClosed() {
+		return false, nil
+	}
 	w := wireOf(conn.PgConn())
 	if w == nil || w.idle() < pingAfter {
 		return true, nil
@@ -140,6 +148,9 @@ func (l *links) begin(ctx context.Context, config *pgx.ConnConfig) error {
 		l.connecting = true
 	}
 	l.mu.Unlock()
+	if l.pooled.Load() {
+		config.DefaultQueryExecMode = pgx.QueryExecModeCacheDescribe
+	}
 	if err := l.access.prove(ctx, config); err != nil {
 		l.end(err)
 		return &rbcs.Error{Code: rbcs.Unavailable, Message: "the credentials for PostgreSQL are not to be had", Away: true, Err: err}

@@ -111,6 +111,9 @@ func Open(ctx context.Context, dsn string, opts Options) (*Store, error) {
 		control.Close()
 		return nil, err
 	}
+	if links.pooled.Load() {
+		s.log.InfoContext(ctx, "a pooler stands before PostgreSQL: no statement is kept prepared; if it knows prepared statements, default_query_exec_mode=cache_statement in the DSN saves time")
+	}
 	return s, nil
 }
 
