@@ -120,16 +120,16 @@ func (a *NewAccount) Prepare() error {
 
 // ValidateNumber checks an account number: 1–64 of A–Z a–z 0–9 . _ : -
 func ValidateNumber(number string) error {
-	switch {
-	case number == "":
+	if number == "" {
 		return errors.New("the account number is missing")
-	case len(number) > MaxNumberBytes:
-		return fmt.Errorf("the account number has %d characters; at most %d are allowed", len(number), MaxNumberBytes)
 	}
 	for i := range len(number) {
 		if !numberChars[number[i]] {
 			return errors.New("an account number consists of A–Z a–z 0–9 . _ : -")
 		}
+	}
+	if len(number) > MaxNumberBytes { // and each is one byte
+		return fmt.Errorf("the account number has %d characters; at most %d are allowed", len(number), MaxNumberBytes)
 	}
 	return nil
 }
@@ -157,16 +157,16 @@ func ValidateRecordedID(id string) error {
 }
 
 func validateID(id string, limit int) error {
-	switch {
-	case id == "":
+	if id == "" {
 		return errors.New("the ID is missing")
-	case len(id) > limit:
-		return fmt.Errorf("the ID has %d characters; at most %d are allowed", len(id), limit)
 	}
 	for i := range len(id) {
 		if id[i] < ' ' || id[i] > '~' {
-			return errors.New("an ID consists of printable ASCII characters")
+			return fmt.Errorf("an ID consists of at most %d printable ASCII characters", limit)
 		}
+	}
+	if len(id) > limit { // and each is one byte
+		return fmt.Errorf("the ID has %d characters; at most %d are allowed", len(id), limit)
 	}
 	return nil
 }

@@ -66,9 +66,10 @@ func TestPrepareBoundaries(t *testing.T) {
 		{"id of 129", func(t *rbcs.Transaction) { t.ID = strings.Repeat("x", 129) }, "/id: the ID has 129 characters; at most 128 are allowed"},
 		{"id missing", func(t *rbcs.Transaction) { t.ID = "" }, "/id: the ID is missing"},
 		{"id from blank to tilde", func(t *rbcs.Transaction) { t.ID = " /\"\\~" }, ""},
-		{"id with NUL", func(t *rbcs.Transaction) { t.ID = "a\x00" }, "/id: an ID consists of printable ASCII characters"},
-		{"id with DEL", func(t *rbcs.Transaction) { t.ID = "a\x7f" }, "/id: an ID consists of printable ASCII characters"},
-		{"id not ASCII", func(t *rbcs.Transaction) { t.ID = "é" }, "/id: an ID consists of printable ASCII characters"},
+		{"id with NUL", func(t *rbcs.Transaction) { t.ID = "a\x00" }, "/id: an ID consists of at most 128 printable ASCII characters"},
+		{"id with DEL", func(t *rbcs.Transaction) { t.ID = "a\x7f" }, "/id: an ID consists of at most 128 printable ASCII characters"},
+		{"id long and not ASCII", func(t *rbcs.Transaction) { t.ID = strings.Repeat("ü", 100) }, "/id: an ID consists of at most 128 printable ASCII characters"},
+		{"id not ASCII", func(t *rbcs.Transaction) { t.ID = "é" }, "/id: an ID consists of at most 128 printable ASCII characters"},
 		{"id of the service", func(t *rbcs.Transaction) { t.ID = "rbcs.1" }, `/id: IDs that begin with "rbcs." belong to the service`},
 		{"id like the service's", func(t *rbcs.Transaction) { t.ID = "rbcs1" }, ""},
 		{"type transfer", func(t *rbcs.Transaction) { t.Type = rbcs.Transfer }, ""},
@@ -241,7 +242,7 @@ func TestValidateRecordedID(t *testing.T) {
 		longest + "x": "the ID has 129 characters; at most 128 are allowed",
 		rbcs.ReservedPrefix + "expiry." + longest + "x": "the ID has 141 characters; at most 140 are allowed",
 		"":          "the ID is missing",
-		"rbcs.\x00": "an ID consists of printable ASCII characters",
+		"rbcs.\x00": "an ID consists of at most 140 printable ASCII characters",
 	} {
 		got := ""
 		if err := rbcs.ValidateRecordedID(id); err != nil {

@@ -301,52 +301,59 @@ func TestRoutesThatDoNotExist(t *testing.T) {
 func TestBadParameters(t *testing.T) {
 	h := newHandler(t, &fakeStore{}, &fakeEngine{})
 	for target, pointer := range map[string]string{
-		"/v1/accounts?limit=0":                                   "/limit",
-		"/v1/accounts?limit=1001":                                "/limit",
-		"/v1/accounts?limit=many":                                "/limit",
-		"/v1/accounts?status=lost":                               "/status",
-		"/v1/accounts?colour=red":                                "/colour",
-		"/v1/accounts?currency=XXQ":                              "/currency",
-		"/v1/accounts?prefix=a/b":                                "/prefix",
-		"/v1/accounts?cursor=%21":                                "/cursor",
-		"/v1/accounts?cursor=" + cursorOf(cursorTransactions, 5): "/cursor",
-		"/v1/accounts?cursor=" + cursorOfNumber("a/b"):           "/cursor",
-		"/v1/accounts/a%2Fb":                                     "/number",
-		"/v1/accounts/a%00":                                      "/number",
-		"/v1/transactions/a%00":                                  "/id",
-		"/v1/transactions?account=a/b":                           "/account",
-		"/v1/transactions?from=yesterday":                        "/from",
-		"/v1/transactions?from=2026-01-02T00:00:00Z&to=2026-01-01T00:00:00Z":            "/to",
-		"/v1/transactions?cursor=" + cursorOf(cursorTransactions, 0):                    "/cursor",
-		"/v1/transactions?cursor=" + cursorOfNumber("a"):                                "/cursor",
-		"/v1/accounts/a/transactions?order=up":                                          "/order",
-		"/v1/accounts/a/transactions?order=desc&cursor=" + cursorOf(cursorAscending, 3): "/cursor",
-		"/v1/accounts/a/balance?consistency=weak":                                       "/consistency",
-		"/v1/accounts/a/balance?min_version=-1":                                         "/min_version",
-		"/v1/accounts/a/balance?at=2026-01-01":                                          "/at",
-		"/v1/accounts/a/balance?at=9000-01-01T00:00:00Z":                                "/at",
-		"/v1/accounts/a/transactions?type=gift":                                         "/type",
-		"/v1/accounts/a/transactions?direction=up":                                      "/direction",
-		"/v1/accounts/a/transactions?counterparty=a/b":                                  "/counterparty",
-		"/v1/accounts/a/statement?limit=0":                                              "/limit",
-		"/v1/accounts/a/statement?from=2026-01-02T00:00:00Z&to=2026-01-02T00:00:00Z":    "/to",
-		"/v1/accounts/a/statement?cursor=" + cursorOf(cursorAscending, 3):               "/cursor",
-		"/v1/accounts/a%2Fb/statement":                                                  "/number",
-		"/v1/balances?prefix=a/b":                                                       "/prefix",
-		"/v1/transactions?dry_run=maybe":                                                "/dry_run",
-		"/v1/transactions?dry_run=true&dry_run=true":                                    "/dry_run",
-		"/v1/transactions?atomic=true":                                                  "/atomic",
-		"/v1/transactions?dry_run=%zz":                                                  "",
-		"/v1/transactions/batch?atomic=1":                                               "/atomic",
-		"/v1/transactions/h/capture?atomic=true":                                        "/atomic",
-		"/v1/accounts?dry_run=true":                                                     "/dry_run",
-		"/v1/events?after=-1":                                                           "/after",
-		"/v1/events?after=now":                                                          "/after",
-		"/v1/events?last_event_id=7":                                                    "/last_event_id",
-		"/v1/events?account=a/b":                                                        "/account",
-		"/v1/events?prefix=a/b":                                                         "/prefix",
-		"/v1/events?colour=red":                                                         "/colour",
-		"/v1/webhooks/a%00":                                                             "/id",
+		"/v1/accounts?limit=0":                                               "/limit",
+		"/v1/accounts?limit=1001":                                            "/limit",
+		"/v1/accounts?limit=many":                                            "/limit",
+		"/v1/accounts?status=lost":                                           "/status",
+		"/v1/accounts?colour=red":                                            "/colour",
+		"/v1/accounts?currency=XXQ":                                          "/currency",
+		"/v1/accounts?prefix=a/b":                                            "/prefix",
+		"/v1/accounts?cursor=%21":                                            "/cursor",
+		"/v1/accounts?cursor=" + cursorOf(cursorTransactions, 5):             "/cursor",
+		"/v1/accounts?cursor=" + cursorOfNumber("a/b"):                       "/cursor",
+		"/v1/accounts/a%2Fb":                                                 "/number",
+		"/v1/accounts/a%00":                                                  "/number",
+		"/v1/transactions/a%00":                                              "/id",
+		"/v1/transactions?account=a/b":                                       "/account",
+		"/v1/transactions?from=yesterday":                                    "/from",
+		"/v1/transactions?from=2026-01-02T00:00:00Z&to=2026-01-01T00:00:00Z": "/to",
+		"/v1/transactions?cursor=" + cursorOf(ofAccount(cursorTransactions, ""), 0):                     "/cursor",
+		"/v1/transactions?cursor=" + cursorOfNumber("a"):                                                "/cursor",
+		"/v1/accounts/a/transactions?order=up":                                                          "/order",
+		"/v1/accounts/a/transactions?order=desc&cursor=" + cursorOf(ofAccount(cursorAscending, "a"), 3): "/cursor",
+		"/v1/accounts/a/balance?consistency=weak":                                                       "/consistency",
+		"/v1/accounts/a/balance?min_version=-1":                                                         "/min_version",
+		"/v1/accounts/a/balance?at=2026-01-01":                                                          "/at",
+		"/v1/accounts/a/balance?at=9000-01-01T00:00:00Z":                                                "/at",
+		"/v1/accounts/a/transactions?type=gift":                                                         "/type",
+		"/v1/accounts/a/transactions?direction=up":                                                      "/direction",
+		"/v1/accounts/a/transactions?counterparty=a/b":                                                  "/counterparty",
+		"/v1/accounts/a/statement?limit=0":                                                              "/limit",
+		"/v1/accounts/a/statement?from=2026-01-02T00:00:00Z&to=2026-01-02T00:00:00Z":                    "/to",
+		"/v1/accounts/a/statement?cursor=" + cursorOf(ofAccount(cursorAscending, "a"), 3):               "/cursor",
+		"/v1/accounts/a%2Fb/statement":                                                                  "/number",
+		"/v1/accounts/a/statement?cursor=" + cursorOf(ofAccount(cursorStatement, "b"), 3):               "/cursor",
+		"/v1/accounts/a/transactions?cursor=" + cursorOf(ofAccount(cursorAscending, "b"), 3):            "/cursor",
+		"/v1/transactions?account=a&cursor=" + cursorOf(ofAccount(cursorTransactions, "b"), 3):          "/cursor",
+		"/v1/transactions?account=a&cursor=" + cursorOf(ofAccount(cursorTransactions, ""), 3):           "/cursor",
+		"/v1/accounts?limit=5&limit=6":                                                                  "/limit",
+		"/v1/transactions?status=held&status=posted":                                                    "/status",
+		"/v1/accounts?limit=%zz":                                                                        "",
+		"/v1/balances?prefix=a/b":                                                                       "/prefix",
+		"/v1/transactions?dry_run=maybe":                                                                "/dry_run",
+		"/v1/transactions?dry_run=true&dry_run=true":                                                    "/dry_run",
+		"/v1/transactions?atomic=true":                                                                  "/atomic",
+		"/v1/transactions?dry_run=%zz":                                                                  "",
+		"/v1/transactions/batch?atomic=1":                                                               "/atomic",
+		"/v1/transactions/h/capture?atomic=true":                                                        "/atomic",
+		"/v1/accounts?dry_run=true":                                                                     "/dry_run",
+		"/v1/events?after=-1":                                                                           "/after",
+		"/v1/events?after=now":                                                                          "/after",
+		"/v1/events?last_event_id=7":                                                                    "/last_event_id",
+		"/v1/events?account=a/b":                                                                        "/account",
+		"/v1/events?prefix=a/b":                                                                         "/prefix",
+		"/v1/events?colour=red":                                                                         "/colour",
+		"/v1/webhooks/a%00":                                                                             "/id",
 	} {
 		method, body := "GET", ""
 		if strings.Contains(target, "dry_run") || strings.Contains(target, "atomic") {
@@ -356,6 +363,33 @@ func TestBadParameters(t *testing.T) {
 		if fields := p["errors"].([]any); fields[0].(map[string]any)["pointer"] != pointer {
 			t.Errorf("%s: errors %v, want %s", target, fields, pointer)
 		}
+	}
+}
+
+// TestOneDialect: what huma finds wrong with a parameter is said as what this package does.
+func TestOneDialect(t *testing.T) {
+	h := newHandler(t, &fakeStore{}, &fakeEngine{})
+	for target, want := range map[string]string{
+		"/v1/accounts?limit=0":                            "this is a whole number of at least 1",
+		"/v1/accounts?limit=1001":                         "this is a whole number of at most 1000",
+		"/v1/accounts?limit=many":                         "this is a whole number",
+		"/v1/accounts/a/balance?min_version=-1":           "this is a whole number of at least 0",
+		"/v1/accounts?status=lost":                        "this is one of open, frozen, frozen_outgoing, closed",
+		"/v1/accounts?colour=red":                         "this request has no such parameter",
+		"/v1/accounts/a/balance?colour=red":               "this request has no such parameter",
+		"/v1/accounts?limit=5&limit=6":                    "this parameter stands twice",
+		"/v1/accounts?cursor=" + strings.Repeat("a", 129): "this has at most 128 characters",
+		"/v1/transactions?status=queued": "this is one of posted, held, rejected, captured, released, expired, reversed; " +
+			"what is queued or dead is listed at /v1/intake",
+		"/v1/transactions/" + strings.Repeat("%C3%BC", 10): "an ID consists of at most 128 printable ASCII characters",
+	} {
+		p := wantProblem(t, call(h, "GET", target, ""), 400, rbcs.InvalidRequest)
+		if f := p["errors"].([]any)[0].(map[string]any); f["message"] != want {
+			t.Errorf("%s: %v, want %s", target, f["message"], want)
+		}
+	}
+	if got := titleOf(rbcs.IDConflict); got != "ID conflict" {
+		t.Errorf("title %q", got)
 	}
 }
 

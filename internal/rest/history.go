@@ -61,9 +61,9 @@ type historyOutput struct{ Body EntryList }
 func (s *server) getHistory(ctx context.Context, in *historyInput) (*historyOutput, error) {
 	var faults faults
 	in.check(&faults)
-	kind, descending := cursorAscending, in.Order == "desc"
+	kind, descending := ofAccount(cursorAscending, in.Number), in.Order == "desc"
 	if descending {
-		kind = cursorDescending
+		kind = ofAccount(cursorDescending, in.Number)
 	}
 	if in.Counterparty != "" {
 		faults.check("/counterparty", rbcs.ValidateNumber(in.Counterparty))

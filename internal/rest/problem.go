@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/validation"
 
 	"rbcs"
 )
@@ -165,8 +166,11 @@ func refusal(status int, detail string) *Problem {
 // titleOf returns the code in words: "Insufficient funds".
 func titleOf(code rbcs.Code) string {
 	words := strings.ReplaceAll(string(code), "_", " ")
-	if words == "" {
-		return words
+	switch code {
+	case "":
+		return ""
+	case rbcs.IDConflict:
+		return "ID conflict"
 	}
 	return strings.ToUpper(words[:1]) + words[1:]
 }
@@ -234,9 +238,14 @@ func send(w http.ResponseWriter, status int, contentType string, body []byte) {
 	_, _ = w.Write(body) // a client that went away can ask again, with the same ID
 }
 
-// huma reports what it finds wrong with parameters through these variables of its own.
+// huma reports what it finds wrong with parameters through these variables of its
+// own. They say it as this package does.
 func init() {
 	huma.DefaultArrayNullable = false
+	validation.MsgExpectedOneOf = "this is one of %s"
+	validation.MsgExpectedMinimumNumber = "this is a whole number of at least %v"
+	validation.MsgExpectedMaximumNumber = "this is a whole number of at most %v"
+	validation.MsgExpectedMaxLength = "this has at most %d characters"
 	huma.NewError = func(status int, message string, errs ...error) huma.StatusError {
 		if status >= http.StatusInternalServerError {
 			return problemOf(errors.Join(errs...))
@@ -253,10 +262,24 @@ func init() {
 			}
 			d := detail.ErrorDetail()
 			_, name, _ := strings.Cut(d.Location, ".") // "query.limit"
-			e.Fields = append(e.Fields, rbcs.FieldError{Pointer: "/" + escapePointer(name), Message: d.Message})
+			e.Fields = append(e.Fields, rbcs.FieldError{Pointer: "/" + escapePointer(name), Message: parameterFault(d)})
 		}
 		return problemOf(e)
 	}
+}
+
+// parameterFault says what is wrong with a parameter in this package's words.
+func parameterFault(d *huma.ErrorDetail) string {
+	switch d.Message {
+	case "invalid integer":
+		return errInteger.Error()
+	case "unknown query parameter":
+		return errNoParameter.Error()
+	}
+	if d.Location == "query.status" && (d.Value == "queued" || d.Value == "dead") {
+		return d.Message + "; what is queued or dead is listed at /v1/intake"
+	}
+	return d.Message
 }
 
 // escapePointer makes a name a part of a JSON pointer. It also bounds it: a name comes from a client.

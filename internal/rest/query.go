@@ -12,6 +12,9 @@ import (
 	"strings"
 	"time"
 
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
+
 	"rbcs"
 )
 
@@ -60,14 +63,37 @@ func (f *faults) parameters(r *http.Request, names ...string) map[string]string 
 	for _, name := range slices.Sorted(maps.Keys(query)) {
 		switch values := query[name]; {
 		case !slices.Contains(names, name):
-			f.check("/"+escapePointer(name), errors.New("this request has no such parameter"))
+			f.check("/"+escapePointer(name), errNoParameter)
 		case len(values) > 1:
-			f.check("/"+name, errors.New("this parameter stands twice"))
+			f.check("/"+name, errTwice)
 		default:
 			found[name] = values[0]
 		}
 	}
 	return found
+}
+
+// once refuses what huma would take in part: a query that cannot be read, and a
+// parameter that stands twice.
+func (s *server) once(ctx huma.Context, next func(huma.Context)) {
+	r, w := humago.Unwrap(ctx)
+	if r.URL.RawQuery == "" { // as nearly all
+		next(ctx)
+		return
+	}
+	var faults faults
+	query, err := url.ParseQuery(r.URL.RawQuery)
+	faults.check("", err)
+	for _, name := range slices.Sorted(maps.Keys(query)) {
+		if len(query[name]) > 1 {
+			faults.check("/"+escapePointer(name), errTwice)
+		}
+	}
+	if faults != nil {
+		s.fail(w, r, faults.err())
+		return
+	}
+	next(ctx)
 }
 
 // cut cuts a list that was read with one more than the limit, and reports
@@ -87,7 +113,8 @@ func (s *server) refuse(ctx context.Context, err error) error {
 }
 
 // A cursor is opaque to clients: a kind, so that one list does not take
-// another's, and the place behind which to go on.
+// another's, and the place behind which to go on. The kind of a list of one
+// account's has its number too: see [ofAccount].
 const (
 	cursorAccounts     = "a"
 	cursorTransactions = "t"
@@ -97,6 +124,9 @@ const (
 	cursorIntake       = "q"
 )
 
+// ofAccount makes a kind of cursor that of one account, or of all for "".
+func ofAccount(kind, number string) string { return kind + number + "/" }
+
 func cursorOf(kind string, position int64) string {
 	return base64.RawURLEncoding.EncodeToString(strconv.AppendInt([]byte(kind), position, 10))
 }
@@ -105,7 +135,7 @@ func cursorOfNumber(number string) string {
 	return base64.RawURLEncoding.EncodeToString([]byte(cursorAccounts + number))
 }
 
-var errCursor = errors.New("this is not a cursor of this list; use next_cursor of the page before, with the same order")
+var errCursor = errors.New("this is not a cursor of this list; use next_cursor of the page before, for the same account and in the same order")
 
 func cursorText(cursor, kind string) (string, error) {
 	raw, err := base64.RawURLEncoding.Strict().DecodeString(cursor)
@@ -116,7 +146,13 @@ func cursorText(cursor, kind string) (string, error) {
 	return text, nil
 }
 
-var errWhole = errors.New("this is a whole number of at least 0")
+// What is wrong with a parameter.
+var (
+	errWhole       = errors.New("this is a whole number of at least 0")
+	errInteger     = errors.New("this is a whole number")
+	errNoParameter = errors.New("this request has no such parameter")
+	errTwice       = errors.New("this parameter stands twice")
+)
 
 // faults collects what is wrong with parameters.
 type faults []rbcs.FieldError

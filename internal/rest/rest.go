@@ -155,7 +155,7 @@ func New(cfg Config) (http.Handler, error) {
 	s := &server{Config: cfg, mux: new(routes), statements: make(chan struct{}, maxStatements)}
 	s.bodies.limit = cfg.MaxBodies
 	api := humago.New(s.mux, humaConfig(cfg.Version))
-	api.UseMiddleware(s.timeout)
+	api.UseMiddleware(s.once, s.timeout)
 	s.registerAccounts(api)
 	s.registerBalances(api)
 	s.registerHistory(api)

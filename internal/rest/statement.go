@@ -73,7 +73,7 @@ func (s *server) getStatement(ctx context.Context, in *statementInput) (*huma.St
 	q.From, q.To = faults.period(in.From, in.To)
 	s.checkOver(&faults, "/from", q.From)
 	s.checkOver(&faults, "/to", q.To)
-	q.After = faults.position(in.Cursor, cursorStatement)
+	q.After = faults.position(in.Cursor, ofAccount(cursorStatement, in.Number))
 	if faults != nil {
 		return nil, s.refuse(ctx, faults.err())
 	}
@@ -126,7 +126,7 @@ func (s *server) openStatement(ctx context.Context, q rbcs.HistoryQuery, paged b
 	st.last = end.Version
 	if bottom := &st.lines[len(st.lines)-1]; paged && bottom.Version < end.Version {
 		st.closing, st.last = bottom.Balance, bottom.Version
-		st.next = cursorOf(cursorStatement, bottom.Version)
+		st.next = cursorOf(ofAccount(cursorStatement, q.Account), bottom.Version)
 	}
 	return st, nil
 }

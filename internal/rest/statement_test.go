@@ -340,7 +340,7 @@ func TestHistoryFilters(t *testing.T) {
 
 	long := newClient(t, newHandler(t, &longStore{n: 25_500}, &fakeEngine{}))
 	page := long.want(200, "GET", path, "/v1/accounts/a/transactions?type=reversal", "")
-	if page["next_cursor"] != cursorOf(cursorAscending, maxScan) || len(page["transactions"].([]any)) != 0 {
+	if page["next_cursor"] != cursorOf(ofAccount(cursorAscending, "a"), maxScan) || len(page["transactions"].([]any)) != 0 {
 		t.Errorf("one request looked up to %v", page["next_cursor"])
 	}
 	if got := strings.Fields(long.pages(path, "/v1/accounts/a/transactions?type=capture&limit=7", "transactions", "id")); len(got) != 25 || got[24] != "t25000" {

@@ -317,7 +317,7 @@ func (s *server) listTransactions(ctx context.Context, in *listTransactionsInput
 		faults.check("/account", rbcs.ValidateNumber(in.Account))
 	}
 	q.From, q.To = faults.period(in.From, in.To)
-	q.Before = faults.position(in.Cursor, cursorTransactions)
+	q.Before = faults.position(in.Cursor, ofAccount(cursorTransactions, in.Account))
 	if faults != nil {
 		return nil, s.refuse(ctx, faults.err())
 	}
@@ -332,7 +332,7 @@ func (s *server) listTransactions(ctx context.Context, in *listTransactionsInput
 	out := &transactionListOutput{}
 	records, more := cut(records, in.Limit)
 	if more {
-		out.Body.NextCursor = cursorOf(cursorTransactions, records[len(records)-1].Sequence)
+		out.Body.NextCursor = cursorOf(ofAccount(cursorTransactions, in.Account), records[len(records)-1].Sequence)
 	}
 	out.Body.Transactions = make([]transactionView, len(records))
 	for i := range records {
