@@ -50,7 +50,7 @@ func (c *MigrateCmd) migrate(ctx context.Context, m *Main) error {
 		err = postgres.Migrate(ctx, string(c.Store), postgres.MigrateOptions{ServiceRole: c.ServiceRole, Access: access, Logger: m.quietLogger()})
 	}
 	if err != nil {
-		return fmt.Errorf("--store %s: %w", c.Store, err)
+		return storeError(c.Store, err)
 	}
 	return nil
 }

@@ -4,14 +4,20 @@ import (
 	"strings"
 	"testing"
 
+	"rbcs"
 	"rbcs/internal/testenv"
 )
 
 func TestPostgres(t *testing.T) {
 	store := testenv.Postgres(t)
 	serve := []string{"serve", "--listen", "127.0.0.1:0", "--store", store}
-	run(t, serve...).check(t, exitFailed, "schema version 0", "rbcs migrate --store")
-	run(t, "verify", "--store", store).check(t, exitFailed, "rbcs migrate --store")
+	for _, command := range [][]string{serve, {"verify", "--store", store}} {
+		r := run(t, command...)
+		r.check(t, exitUsage, ": the database has schema version 0", "rbcs migrate --store")
+		if strings.Contains(r.stderr, string(rbcs.InvalidRequest)) {
+			t.Errorf("a code is no use here: %s", r.stderr)
+		}
+	}
 	for range 2 { // again is fine
 		r := run(t, "migrate", "--store", store)
 		r.check(t, exitDone)

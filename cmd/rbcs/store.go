@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
 	"regexp"
@@ -58,9 +59,18 @@ type storeOptions struct {
 func openStore(ctx context.Context, name StoreName, o storeOptions) (rbcs.Store, error) {
 	store, err := openNamed(ctx, name, o)
 	if err != nil {
-		return nil, fmt.Errorf("--store %s: %w", name, err)
+		return nil, storeError(name, err)
 	}
 	return store, nil
+}
+
+// storeError says which store an error is about. Where the command must be
+// another one, or another command comes first, it is wrong usage.
+func storeError(name StoreName, err error) error {
+	if e, ok := errors.AsType[*rbcs.Error](err); ok && e.Code == rbcs.InvalidRequest {
+		return usagef("--store %s: %s", name, e.Message)
+	}
+	return fmt.Errorf("--store %s: %w", name, err)
 }
 
 func openNamed(ctx context.Context, name StoreName, o storeOptions) (rbcs.Store, error) {
@@ -69,8 +79,8 @@ func openNamed(ctx context.Context, name StoreName, o storeOptions) (rbcs.Store,
 		return nil, err
 	}
 	if !name.Postgres() {
-		if _, err := os.Stat(name.Path()); o.readOnly && err != nil {
-			return nil, err
+		if _, err := os.Stat(name.Path()); o.readOnly && errors.Is(err, fs.ErrNotExist) {
+			return nil, errors.New("there is no such file; name the one that rbcs serve writes")
 		}
 		return sqlite.Open(ctx, name.Path(), sqlite.Options{Instance: o.instance, Logger: o.logger, ReadOnly: o.readOnly})
 	}

@@ -52,6 +52,6 @@ func TestVerify(t *testing.T) {
 
 func TestVerifyOfNothing(t *testing.T) {
 	store := sqliteStore(t)
-	run(t, "verify", "--store", string(store)).check(t, exitFailed, store.Path())
+	run(t, "verify", "--store", string(store)).check(t, exitFailed, store.Path()+": there is no such file; name")
 	run(t, "verify", "--store", "postgres://u:geheim@127.0.0.1:1/d").check(t, exitFailed, "127.0.0.1")
 }

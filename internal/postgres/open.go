@@ -189,9 +189,9 @@ func (s *Store) checkSchema(ctx context.Context) error {
 	case err != nil:
 		return err
 	case have < want:
-		return rbcs.Errorf(rbcs.Internal, "the database has schema version %d, and this program needs %d: run rbcs migrate --store …", have, want)
+		return rbcs.Errorf(rbcs.InvalidRequest, "the database has schema version %d, and this program needs %d: run rbcs migrate --store …", have, want)
 	case have > want:
-		return rbcs.Errorf(rbcs.Internal,
+		return rbcs.Errorf(rbcs.InvalidRequest,
 			"the database has schema version %d, and this program knows only %d: a newer rbcs migrate --store … has been there; run that version", have, want)
 	}
 	return nil

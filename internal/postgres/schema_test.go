@@ -38,7 +38,7 @@ func TestOtherSchemasAreRefused(t *testing.T) {
 	refused := func(what, says string) {
 		t.Helper()
 		_, err := Open(t.Context(), dsn, Options{Logger: quiet})
-		if err == nil || !strings.Contains(err.Error(), "rbcs migrate --store") || !strings.Contains(err.Error(), says) {
+		if rbcs.CodeOf(err) != rbcs.InvalidRequest || !strings.Contains(err.Error(), "rbcs migrate --store") || !strings.Contains(err.Error(), says) {
 			t.Errorf("%s schema: error %v", what, err)
 		}
 	}

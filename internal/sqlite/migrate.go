@@ -115,9 +115,9 @@ func (c *conn) checkSchema() error {
 	}
 	switch latest := latestMigration(); {
 	case version < latest:
-		return rbcs.Errorf(rbcs.Internal, "the schema has version %d and this program needs %d; run: rbcs migrate", version, latest)
+		return rbcs.Errorf(rbcs.InvalidRequest, "the schema has version %d and this program needs %d; run: rbcs migrate", version, latest)
 	case version > latest:
-		return rbcs.Errorf(rbcs.Internal, "the schema has version %d and this program knows %d; use a newer rbcs", version, latest)
+		return rbcs.Errorf(rbcs.InvalidRequest, "the schema has version %d and this program knows %d; use a newer rbcs", version, latest)
 	}
 	return nil
 }

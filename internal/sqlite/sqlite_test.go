@@ -229,8 +229,8 @@ func TestSchemaVersion(t *testing.T) {
 		code   rbcs.Code
 		text   string
 	}{
-		{"INSERT INTO goose_db_version (version_id, is_applied) VALUES (9999, 1)", rbcs.Internal, "use a newer rbcs"},
-		{"DELETE FROM goose_db_version WHERE version_id > 0", rbcs.Internal, "rbcs migrate"},
+		{"INSERT INTO goose_db_version (version_id, is_applied) VALUES (9999, 1)", rbcs.InvalidRequest, "use a newer rbcs"},
+		{"DELETE FROM goose_db_version WHERE version_id > 0", rbcs.InvalidRequest, "rbcs migrate"},
 		{"DROP TABLE goose_db_version", rbcs.InvalidRequest, "not a database of rbcs"},
 	} {
 		if err := s.withWrite(t.Context(), func(w *writer, _ time.Time) error { return w.exec(c.change) }); err != nil {
