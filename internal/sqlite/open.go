@@ -34,6 +34,8 @@ type Store struct {
 	unlock   func()       // releases what is held against a second store on the file
 	writer   chan *writer // one; who has it may write
 	writable bool         // there is one
+	place    place        // of the files, as the writer opened them
+	lost     bool         // one of them has lost its name; of who has the writer
 	readers  chan *conn   // maxReaders; nil where none was opened yet
 	closed   chan struct{}
 	closing  sync.Once
@@ -113,6 +115,9 @@ func (s *Store) openWriter(ctx context.Context) (err error) {
 	}
 	s.writer <- w
 	s.writable = true
+	if s.place, err = placeOf(s.path); err != nil {
+		return err
+	}
 	last, err := w.lastTime()
 	if err != nil {
 		return err

@@ -178,12 +178,21 @@ func (s *Store) withWrite(ctx context.Context, f func(w *writer, now time.Time) 
 			return err
 		}
 	}
+	if s.lost {
+		if err := s.kept(); err != nil {
+			return err
+		}
+		s.lost = false
+	}
 	if err := w.exec("BEGIN IMMEDIATE"); err != nil {
 		return err
 	}
 	if err = f(w, s.stamp(w)); err == nil {
 		if err = w.exec("COMMIT"); err == nil {
-			return nil
+			if err = s.kept(); err == nil {
+				return nil
+			}
+			s.save(w)
 		}
 		err = commitFault(err)
 	}
