@@ -91,7 +91,13 @@ func TestStatusOfAccounts(t *testing.T) {
 func TestStatementsAndSums(t *testing.T) {
 	s := funded(t, ServeCmd{})
 	s.ok(t, "tx", "submit", "alice", "bob", "12.34", "--id", "one")
-	lines := rows(s.ok(t, "account", "statement", "alice"))
+	table := s.ok(t, "account", "statement", "alice")
+	for i, line := range strings.Split(table, "\n")[2:4] { // short rows stand around them
+		if with := strings.Index(table, "WITH"); with < 0 || strings.Index(line, []string{"bank", "bob"}[i]) != with {
+			t.Errorf("the columns are not in line:\n%s", table)
+		}
+	}
+	lines := rows(table)
 	if len(lines) != 5 || lines[1][1] != "0.00" || lines[2][3] != "100.00" || lines[3][3] != "-12.34" || lines[4][1] != "87.66" {
 		t.Errorf("the statement is %q", lines)
 	}

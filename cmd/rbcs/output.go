@@ -34,18 +34,22 @@ func printJSON(w io.Writer, v any) error {
 	return nil
 }
 
-// printTable writes rows in columns; the first row is their head.
+// printTable writes rows in columns; the first row is their head. A row may have fewer
+// cells than that.
 func printTable(w io.Writer, rows [][]string) error {
 	var buf bytes.Buffer
 	t := tabwriter.NewWriter(&buf, 0, 0, 2, ' ', 0)
 	for _, row := range rows {
-		fmt.Fprintln(t, strings.Join(row, "\t"))
+		missing := strings.Repeat("\t", max(0, len(rows[0])-len(row))) // a cell that is not there would end its column
+		fmt.Fprintln(t, strings.Join(row, "\t")+missing)
 	}
 	if err := t.Flush(); err != nil {
 		return fmt.Errorf("format the table: %w", err)
 	}
-	if _, err := buf.WriteTo(w); err != nil {
-		return fmt.Errorf("write the table: %w", err)
+	for line := range strings.Lines(buf.String()) {
+		if _, err := fmt.Fprintln(w, strings.TrimRight(line, " \n")); err != nil {
+			return fmt.Errorf("write the table: %w", err)
+		}
 	}
 	return nil
 }
