@@ -39,7 +39,7 @@ func (l *ledger) attempt(d *rbcs.Result) {
 	l.sameWords(r, d)
 	r.last, r.status = d.Attempt, d.Status
 	if o := l.originals[id]; o != nil {
-		check(l, "", id, "amount that was reversible before it was retried", rbcs.Amount{}, o.total)
+		check(l, "", id, "amount that was reversible before it was retried", written(&d.Transaction, rbcs.Amount{}), written(&d.Transaction, o.total))
 		delete(l.originals, id)
 	}
 	if v := l.verdicts[id]; v != nil {

@@ -75,7 +75,7 @@ func (l *ledger) refusedSettlement(d *rbcs.Result) {
 	t, h := &d.Transaction, l.holds[d.Transaction.Original]
 	told := t.Type == rbcs.Capture && t.Currency != "" // what was wanted and what was left
 	if reserved, ok := t.Amount.Units.Add(d.Remainder); told && h != nil && (!ok || reserved != h.amount) {
-		l.fault(Fault{t.Source, t.ID, "amount and remainder", h.amount.String(), reserved.String()})
+		l.fault(Fault{t.Source, t.ID, "amount and remainder", written(t, h.amount).String(), written(t, reserved).String()})
 	}
 	switch {
 	case d.Code == rbcs.AmountExceedsHold && h == nil:
@@ -89,6 +89,9 @@ func (l *ledger) refusedSettlement(d *rbcs.Result) {
 
 // judge notes what a rejection tells of a hold that is not open.
 func (l *ledger) judge(d *rbcs.Result) {
+	if d.SettledBy == d.Transaction.Original { // it was rejected then, and an explicit retry may have opened it since
+		return
+	}
 	v := l.verdicts[d.Transaction.Original]
 	if v == nil {
 		v = &verdict{}

@@ -114,7 +114,7 @@ func (l *ledger) decision(d *rbcs.Result) {
 func (l *ledger) accepted(d *rbcs.Result) {
 	t := &d.Transaction
 	check(l, "", t.ID, "code", "", d.Code)
-	check(l, "", t.ID, "shortfall", rbcs.Shortfall{}, d.Shortfall)
+	check(l, "", t.ID, "shortfall", shortfallOf(t, rbcs.Shortfall{}), shortfallOf(t, d.Shortfall))
 	check(l, "", t.ID, "settled by", "", d.SettledBy)
 	status := rbcs.Posted
 	if t.Type == rbcs.Hold {
@@ -140,11 +140,11 @@ func (l *ledger) accepted(d *rbcs.Result) {
 		l.move(d, reserved.Neg())
 		remainder, _ = reserved.Sub(t.Amount.Units) // both are in range and, but for a fault, not below zero
 		if remainder.Sign() < 0 {
-			l.fault(Fault{t.Source, t.ID, "amount", "at most the hold's " + reserved.String(), t.Amount.Units.String()})
+			l.fault(Fault{t.Source, t.ID, "amount", "at most the hold's " + written(t, reserved).String(), t.Amount.String()})
 		}
 	case rbcs.Release, rbcs.Expiry:
 		reserved := l.settle(d)
-		check(l, t.Source, t.ID, "amount", reserved, t.Amount.Units)
+		check(l, t.Source, t.ID, "amount", written(t, reserved), written(t, t.Amount.Units))
 		l.reserve(d, reserved.Neg())
 	case rbcs.Reversal:
 		remainder = d.Remainder // checked with the original
@@ -153,7 +153,7 @@ func (l *ledger) accepted(d *rbcs.Result) {
 	default:
 		l.fault(Fault{Transaction: t.ID, What: "type", Expected: "one that is known", Found: strconv.Quote(string(t.Type))})
 	}
-	check(l, t.Source, t.ID, "remainder", remainder, d.Remainder)
+	check(l, t.Source, t.ID, "remainder", written(t, remainder), written(t, d.Remainder))
 }
 
 // move replays a posting on both accounts; held changes on the source only.
@@ -172,7 +172,7 @@ func (l *ledger) move(d *rbcs.Result, held rbcs.Amount) {
 func (l *ledger) reserve(d *rbcs.Result, held rbcs.Amount) {
 	t := &d.Transaction
 	l.change(l.account(t.Source), t.Source, d, d.Source, rbcs.Amount{}, held, l.kind(t))
-	check(l, t.Destination, t.ID, "state of the destination", rbcs.State{}, d.Destination)
+	check(l, t.Destination, t.ID, "state of the destination", stateOf(t, rbcs.State{}), stateOf(t, d.Destination))
 }
 
 // add adds to one of the audit's own sums.
@@ -189,12 +189,12 @@ func (l *ledger) change(a *account, number string, d *rbcs.Result, state rbcs.St
 	id := d.Transaction.ID
 	check(l, number, id, "version", a.version+1, state.Version)
 	if balance, ok := a.balance.Add(change); ok {
-		check(l, number, id, "balance", balance, state.Balance)
+		check(l, number, id, "balance", written(&d.Transaction, balance), written(&d.Transaction, state.Balance))
 	} else {
 		l.overflow(number, id, "balance")
 	}
 	if total, ok := a.held.Add(held); ok {
-		check(l, number, id, "held", total, state.Held)
+		check(l, number, id, "held", written(&d.Transaction, total), written(&d.Transaction, state.Held))
 	} else {
 		l.overflow(number, id, "held")
 	}
@@ -228,14 +228,15 @@ func (l *ledger) stored(s *rbcs.Account) {
 			l.fault(Fault{Account: s.Number, What: "updated_at", Expected: "not before " + formatMicro(a.committedAt), Found: formatMicro(s.UpdatedAt.UnixMicro())})
 		}
 	}
+	in := func(amount rbcs.Amount) money { return money{amount, s.Currency.Decimals} }
 	check(l, s.Number, "", "version", a.version, s.Version)
-	check(l, s.Number, "", "received", a.received, s.Received)
-	check(l, s.Number, "", "sent", a.sent, s.Sent)
-	check(l, s.Number, "", "held", a.held, s.Held)
-	check(l, s.Number, "", "held by open holds", a.reserved, s.Held)
-	check(l, s.Number, "", "balance", a.balance, s.Balance)
+	check(l, s.Number, "", "received", in(a.received), in(s.Received))
+	check(l, s.Number, "", "sent", in(a.sent), in(s.Sent))
+	check(l, s.Number, "", "held", in(a.held), in(s.Held))
+	check(l, s.Number, "", "held by open holds", in(a.reserved), in(s.Held))
+	check(l, s.Number, "", "balance", in(a.balance), in(s.Balance))
 	if balance, ok := a.received.Sub(a.sent); !ok || balance != s.Balance {
-		l.fault(Fault{Account: s.Number, What: "received − sent", Expected: s.Balance.String(), Found: balance.String()})
+		l.fault(Fault{Account: s.Number, What: "received − sent", Expected: in(s.Balance).String(), Found: in(balance).String()})
 	}
 	currency := l.sums[s.Currency]
 	if currency == nil {

@@ -35,7 +35,7 @@ func (l *ledger) refers(d *rbcs.Result) *original {
 	check(l, t.Source, t.ID, "source", o.source, t.Source)
 	check(l, t.Destination, t.ID, "destination", o.destination, t.Destination)
 	check(l, t.Source, t.ID, "currency", l.kinds[o.currency], l.kinds[l.kind(t)])
-	check(l, t.Source, t.ID, "amount and remainder", o.left, left)
+	check(l, t.Source, t.ID, "amount and remainder", written(t, o.left), written(t, left))
 	return o
 }
 
@@ -43,7 +43,7 @@ func (l *ledger) refers(d *rbcs.Result) *original {
 func (l *ledger) reversed(d *rbcs.Result) {
 	o := l.refers(d)
 	if d.Remainder.Sign() < 0 {
-		l.fault(Fault{d.Transaction.Source, d.Transaction.ID, "remainder", "not below zero", d.Remainder.String()})
+		l.fault(Fault{d.Transaction.Source, d.Transaction.ID, "remainder", "not below zero", written(&d.Transaction, d.Remainder).String()})
 	}
 	o.left = d.Remainder
 }
@@ -56,7 +56,7 @@ func (l *ledger) refusedReversal(d *rbcs.Result) {
 	}
 	l.refers(d)
 	if d.Code == rbcs.AmountExceedsReversible && d.Remainder.Sign() >= 0 && !d.Transaction.Amount.Units.IsZero() {
-		l.fault(Fault{d.Transaction.Source, d.Transaction.ID, "remainder", "below zero", d.Remainder.String()})
+		l.fault(Fault{d.Transaction.Source, d.Transaction.ID, "remainder", "below zero", written(&d.Transaction, d.Remainder).String()})
 	}
 }
 
@@ -73,7 +73,7 @@ func (l *ledger) original(d *rbcs.Result) {
 		total = t.Amount.Units
 		check(l, t.Source, t.ID, "currency of its reversals", l.kinds[l.kind(t)], l.kinds[o.currency])
 	}
-	check(l, t.Source, t.ID, "amount that was reversible", total, o.total)
+	check(l, t.Source, t.ID, "amount that was reversible", written(t, total), written(t, o.total))
 	check(l, t.Source, t.ID, "destination of its reversals", t.Source, o.destination)
 	check(l, t.Source, t.ID, "source of its reversals", t.Destination, o.source)
 	if d.Sequence >= o.first {
