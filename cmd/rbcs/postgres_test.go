@@ -1,8 +1,12 @@
 package main
 
 import (
+	"io"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"rbcs"
 	"rbcs/internal/testenv"
@@ -32,6 +36,42 @@ func TestPostgres(t *testing.T) {
 	s.ok(t, "account", "create", "alice", "--currency", "USD")
 	s.ok(t, "tx", "submit", "bank", "alice", "12.34")
 	run(t, "verify", "--store", store).check(t, exitDone)
+}
+
+// TestPostgresBehindAPooler: two instances share its backends, the DSN says
+// nothing of it, and what happens in the background happens.
+func TestPostgresBehindAPooler(t *testing.T) {
+	store := testenv.Postgres(t)
+	run(t, "migrate", "--store", store).check(t, exitDone)
+	pooled, found := strings.CutSuffix(testenv.PgBouncer(t, store), "&default_query_exec_mode=cache_describe")
+	if !found {
+		t.Fatal("the DSN tells nothing of the pooler already")
+	}
+	delivered := make(chan string, 100)
+	hook := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body) // what is cut short has no ID
+		delivered <- string(body)
+	}))
+	defer hook.Close()
+	a := funded(t, ServeCmd{Store: StoreName(pooled), Instance: "a", WebhookPrivate: true})
+	b := start(t, ServeCmd{Store: StoreName(pooled), Instance: "b", WebhookPrivate: true})
+	b.ok(t, "webhook", "create", hook.URL)
+	b.ok(t, "tx", "hold", "alice", "bob", "1", "--id", "short", "--expires-in", "1ms")
+	for deadline := time.Now().Add(30 * time.Second); !strings.Contains(a.ok(t, "tx", "get", "short"), "expired"); {
+		if time.Now().After(deadline) {
+			t.Fatal("the hold never expires")
+		}
+	}
+	for late := time.After(30 * time.Second); ; {
+		select {
+		case body := <-delivered:
+			if strings.Contains(body, "rbcs.expiry.short") {
+				return
+			}
+		case <-late:
+			t.Fatal("the expiry is never delivered")
+		}
+	}
 }
 
 // TestMigrateWhenServing brings the schema up to date on the way.
