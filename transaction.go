@@ -133,8 +133,10 @@ type Result struct {
 	Status      Status
 	Code        Code      // why it was rejected; "" otherwise
 	Shortfall   Shortfall // of InsufficientFunds, AmountExceedsHold and AmountExceedsReversible
-	// SettledBy is what the rejection is about: of HoldNotOpen the ID of what settled the hold, "" where nothing did
-	// yet; of AccountNotFound, AccountFrozen and AccountClosed the number of that account, the source's where it is both.
+	// SettledBy is what the rejection is about. Of HoldNotOpen: the ID of what settled the hold, the hold's own where it
+	// was rejected, "" where it is due and nothing settled it yet. Of AccountNotFound, AccountFrozen, AccountClosed and
+	// Overflow: the number of that account, the source's where it is both. Of HoldNotFound: the type of what has the ID,
+	// "" for nothing. Of AmountExceedsReversible: "rejected", or the type of what cannot be reversed, "" of what can.
 	SettledBy   string
 	Remainder   Amount    // what the hold or original had beyond this amount: released with a capture, still reversible after a reversal; below zero where too much was asked for
 	Sequence    int64     // its place in the committed log

@@ -57,7 +57,7 @@ type Result struct {
 	ExpiresAt  time.Time `json:"expires_at,omitzero"`
 	SourceHeld Amount    `json:"source_held,omitempty"` // of a hold and what settles it: what the source's open holds came to after it
 	Remainder  Amount    `json:"remainder,omitempty"`   // of a capture: the rest, which was released; of a reversal: what is left to reverse
-	Account    string    `json:"account,omitempty"`     // of account_not_found, account_frozen and account_closed: that account
+	Account    string    `json:"account,omitempty"`     // of account_not_found, account_frozen, account_closed and overflow: that account
 	SettledBy  string    `json:"settled_by,omitempty"`  // of a hold that is settled, or of hold_not_open: the ID of what settled the hold
 	Reversed   Amount    `json:"reversed,omitempty"`    // how much of it was reversed until now, where it was asked for
 	Attempt    int       `json:"attempt,omitempty"`     // of a decision that a retry made: which one of this ID it is, from 2 on

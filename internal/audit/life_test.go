@@ -187,6 +187,7 @@ func TestCorruptLife(t *testing.T) {
 		"settled later on":           {func(b *books) { b.get("c4").SettledBy = "x3" }, `account a: transaction "c4": original: expected a hold that is not open`},
 		"an account of no part":      {func(b *books) { b.get("v9").SettledBy = "c" }, `account b: transaction "v9": account of account_not_found: expected the source or the destination, found "c"`},
 		"settled without a reason":   {func(b *books) { b.get("r9").SettledBy = "c1" }, `transaction "r9": settled by: expected , found c1`},
+		"no hold, but a hold":        {func(b *books) { b.get("r9").SettledBy = "hold" }, `transaction "r9": settled by: expected , found hold`},
 		"open hold lost at the end":  {func(b *books) { b.lose("h4") }, `account a: held: expected 0.00, found 0.05`},
 		"stored held":                {func(b *books) { b.accounts[slices.IndexFunc(b.accounts, isA)].Held = rbcs.AmountOf(1) }, `account a: held by open holds: expected 0.05, found 0.01`},
 		"reversed too much":          {func(b *books) { b.get("c1").Transaction.Amount = amount(249) }, `account a: transaction "c1": amount that was reversible: expected 2.49, found 2.50`},

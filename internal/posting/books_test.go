@@ -171,16 +171,23 @@ func (b *books) justified(r *rbcs.Result, accounts map[string]*posting.Account) 
 		usable := b.pages[tx.Source].balance - b.pages[tx.Source].held + limit
 		return !source.Overdraft.Unlimited && amount > usable && short == amount-usable
 	case rbcs.HoldNotFound:
-		return original == nil || original.Transaction.Type != rbcs.Hold
+		return (original == nil || original == r) && r.SettledBy == "" || // nothing has the ID, or only itself
+			original != nil && original.Transaction.Type != rbcs.Hold && r.SettledBy == string(original.Transaction.Type)
 	case rbcs.HoldNotOpen:
 		expires := original.Transaction.ExpiresAt
 		due := tx.Type == rbcs.Capture && !expires.IsZero() && !r.CommittedAt.Before(expires)
-		return r.SettledBy == b.settled[tx.Original] && (r.SettledBy != "" || original.Status == rbcs.Rejected || due)
+		if original.Status == rbcs.Rejected {
+			return r.SettledBy == tx.Original
+		}
+		return r.SettledBy == b.settled[tx.Original] && (r.SettledBy != "" || due)
 	case rbcs.AmountExceedsHold:
 		return amount > whole
 	case rbcs.AmountExceedsReversible:
 		reversible := original.Status == rbcs.Posted && (original.Transaction.Type == rbcs.Transfer || original.Transaction.Type == rbcs.Capture)
-		return !reversible || amount > whole-b.reversed[tx.Original] || amount == 0
+		if !reversible {
+			return r.SettledBy == string(original.Status) && original.Status == rbcs.Rejected || r.SettledBy == string(original.Transaction.Type)
+		}
+		return r.SettledBy == "" && (amount > whole-b.reversed[tx.Original] || amount == 0)
 	}
 	return false
 }

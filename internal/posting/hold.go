@@ -31,7 +31,7 @@ func (b *Batch) reserve(d *Decision, amount rbcs.Amount, status rbcs.Status) rbc
 	held, ok1 := source.Held.Add(amount)
 	_, ok2 := source.Balance.Sub(held)
 	if !ok1 || !ok2 {
-		return rbcs.Overflow
+		return d.because(rbcs.Overflow, d.Transaction.Source)
 	}
 	b.before.account(source)
 	source.Held = held
@@ -100,9 +100,15 @@ func (b *Batch) refer(d *Decision) (*rbcs.Result, rbcs.Code) {
 	hold := b.Recorded[d.Transaction.Original]
 	if hold == nil || hold.Transaction.Type != rbcs.Hold {
 		d.SourceAccount, d.DestinationAccount = b.Accounts[d.Transaction.Source], b.Accounts[d.Transaction.Destination]
+		if hold != nil {
+			d.SettledBy = string(hold.Transaction.Type)
+		}
 		return nil, rbcs.HoldNotFound
 	}
 	if !b.follow(d, hold, hold.Transaction.Source, hold.Transaction.Destination) {
+		if d.Err == nil { // it was rejected
+			d.SettledBy = hold.Transaction.ID
+		}
 		return nil, rbcs.HoldNotOpen
 	}
 	return hold, ""
@@ -157,9 +163,13 @@ func (d *Decision) part(left rbcs.Amount) (rbcs.Amount, bool) {
 	return amount, true
 }
 
-// open reports whether a hold waits to be settled, and notes who settled it.
+// open reports whether a hold waits to be settled, and notes who settled it: the
+// hold itself, where it was rejected.
 func (b *Batch) open(d *Decision, hold *rbcs.Result) bool {
 	d.SettledBy = b.References[hold.Transaction.ID].SettledBy
+	if hold.Status == rbcs.Rejected {
+		d.SettledBy = hold.Transaction.ID
+	}
 	return hold.Status == rbcs.Holding && d.SettledBy == ""
 }
 

@@ -265,9 +265,9 @@ func (d *Decision) missing() rbcs.Code {
 	return d.because(rbcs.AccountNotFound, d.Transaction.Destination)
 }
 
-// because notes which account a rejection is about.
-func (d *Decision) because(code rbcs.Code, number string) rbcs.Code {
-	d.SettledBy = number
+// because notes which account or what a rejection is about.
+func (d *Decision) because(code rbcs.Code, about string) rbcs.Code {
+	d.SettledBy = about
 	return code
 }
 
@@ -298,8 +298,11 @@ func (b *Batch) move(d *Decision, amount, reserved rbcs.Amount) rbcs.Code {
 	sent, ok3 := source.Sent.Add(amount)
 	credited, ok4 := destination.Balance.Add(amount)
 	received, ok5 := destination.Received.Add(amount)
-	if !(ok0 && ok1 && ok2 && ok3 && ok4 && ok5) {
-		return rbcs.Overflow
+	switch {
+	case !(ok0 && ok1 && ok2 && ok3):
+		return d.because(rbcs.Overflow, d.Transaction.Source)
+	case !(ok4 && ok5):
+		return d.because(rbcs.Overflow, d.Transaction.Destination)
 	}
 	b.before.account(source)
 	b.before.account(destination)

@@ -19,7 +19,8 @@ func (b *Batch) reverse(d *Decision) rbcs.Code {
 	}
 	reference := b.References[d.Transaction.Original]
 	var left rbcs.Amount
-	if original.Status == rbcs.Posted && (original.Transaction.Type == rbcs.Transfer || original.Transaction.Type == rbcs.Capture) {
+	fixed := irreversible(original)
+	if fixed == "" {
 		left, _ = original.Transaction.Amount.Units.Sub(reference.Reversed) // never below zero
 	}
 	amount, ok := d.part(left)
@@ -30,7 +31,7 @@ func (b *Batch) reverse(d *Decision) rbcs.Code {
 		return code
 	}
 	if amount.IsZero() { // nothing is left
-		return rbcs.AmountExceedsReversible
+		return d.because(rbcs.AmountExceedsReversible, fixed)
 	}
 	if shortfall, short := lacks(d.SourceAccount, amount); short {
 		d.Shortfall = shortfall
@@ -38,12 +39,24 @@ func (b *Batch) reverse(d *Decision) rbcs.Code {
 	}
 	if amount.Cmp(left) > 0 {
 		d.Shortfall = rbcs.Shortfall{Available: left, Needed: amount, Short: missing(amount, left)}
-		return rbcs.AmountExceedsReversible
+		return d.because(rbcs.AmountExceedsReversible, fixed)
 	}
 	if code := b.move(d, amount, rbcs.Amount{}); code != "" {
 		return code
 	}
 	reference.Reversed, _ = reference.Reversed.Add(amount) // at most the original's amount
 	b.refers(original, reference)
+	return ""
+}
+
+// irreversible returns what a transaction is of which nothing is ever reversible:
+// "rejected", or its type; "" for a posted transfer or capture.
+func irreversible(original *rbcs.Result) string {
+	switch kind := original.Transaction.Type; {
+	case original.Status == rbcs.Rejected:
+		return string(rbcs.Rejected)
+	case kind != rbcs.Transfer && kind != rbcs.Capture:
+		return string(kind)
+	}
 	return ""
 }

@@ -134,11 +134,11 @@ func appendReason(dst []byte, r *rbcs.Result) []byte {
 	t := &r.Transaction
 	switch r.Code {
 	case rbcs.HoldNotOpen:
-		if r.SettledBy != "" {
+		if r.SettledBy != "" && r.SettledBy != t.Original { // nothing settled what was rejected
 			dst = appendString(append(dst, `,"settled_by":`...), r.SettledBy)
 		}
 		return dst
-	case rbcs.AccountNotFound, rbcs.AccountFrozen, rbcs.AccountClosed:
+	case rbcs.AccountNotFound, rbcs.AccountFrozen, rbcs.AccountClosed, rbcs.Overflow:
 		if r.SettledBy != "" { // what had no accounts has none to name
 			dst = appendString(append(dst, `,"account":`...), r.SettledBy)
 		}

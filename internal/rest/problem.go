@@ -39,7 +39,7 @@ type Problem struct {
 
 	// The members of a rejection. They are written by appendRejection and stand here for the document.
 	*Shortfall
-	Account     string       `json:"account,omitempty" doc:"Of account_not_found, account_frozen and account_closed: which account that is, the source where it is both."`
+	Account     string       `json:"account,omitempty" doc:"Of account_not_found, account_frozen, account_closed and overflow: which account that is, the source where it is both."`
 	SettledBy   string       `json:"settled_by,omitempty" doc:"Of hold_not_open: the ID of what settled the hold."`
 	DryRun      bool         `json:"dry_run,omitempty" doc:"It was asked for with dry_run=true: nothing was recorded."`
 	Transaction *Transaction `json:"transaction,omitempty" doc:"The decision, where it is a rejection."`

@@ -30,17 +30,28 @@ func rejectionDetail(r *rbcs.Result) string {
 			t.Source, r.Shortfall.Available.Format(scale), t.Currency, r.Shortfall.Overdraft.Format(scale),
 			r.Shortfall.Short.Format(scale), r.Shortfall.Needed.Format(scale))
 	case rbcs.HoldNotFound:
+		if r.SettledBy != "" {
+			return fmt.Sprintf("there is no hold %s: that is a %s", t.Original, r.SettledBy)
+		}
 		return fmt.Sprintf("there is no hold %s", t.Original)
 	case rbcs.HoldNotOpen:
-		if r.SettledBy == "" {
-			return fmt.Sprintf("the hold %s is not open: it was rejected, or its time is over and it can only be released", t.Original)
+		switch r.SettledBy {
+		case "":
+			return fmt.Sprintf("the hold %s is not open: its time is over, and it can only be released", t.Original)
+		case t.Original:
+			return fmt.Sprintf("the hold %s is not open: it was rejected", t.Original)
 		}
 		return fmt.Sprintf("the hold %s is not open: it was settled by %s", t.Original, r.SettledBy)
 	case rbcs.AmountExceedsHold:
 		return fmt.Sprintf("the hold %s is of %s %s: the capture of %s is %s too large", t.Original,
 			r.Shortfall.Available.Format(scale), t.Currency, r.Shortfall.Needed.Format(scale), r.Shortfall.Short.Format(scale))
 	case rbcs.AmountExceedsReversible:
-		if r.Shortfall.Available.IsZero() {
+		switch {
+		case r.SettledBy == string(rbcs.Rejected):
+			return fmt.Sprintf("the transaction %s was rejected: it moved nothing that could be reversed", t.Original)
+		case r.SettledBy != "":
+			return fmt.Sprintf("the transaction %s is a %s: only a posted transfer or capture can be reversed", t.Original, r.SettledBy)
+		case r.Shortfall.Available.IsZero():
 			return fmt.Sprintf("of the transaction %s nothing is left to reverse", t.Original)
 		}
 		return fmt.Sprintf("of the transaction %s, %s %s is left to reverse: the reversal of %s is %s too large", t.Original,
@@ -48,8 +59,8 @@ func rejectionDetail(r *rbcs.Result) string {
 	case rbcs.GroupFailed:
 		return "another member of its atomic group was rejected, so nothing of the group was posted"
 	case rbcs.Overflow:
-		return fmt.Sprintf("a balance or a total of %s or %s would need more than %d digits",
-			t.Source, t.Destination, rbcs.MaxDigits)
+		return fmt.Sprintf("a balance or a total of the account %s would need more than %d digits: move less, or use another account",
+			r.SettledBy, rbcs.MaxDigits)
 	}
 	return fmt.Sprintf("the transaction was rejected: %s", titleOf(r.Code))
 }

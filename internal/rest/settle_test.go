@@ -123,6 +123,49 @@ func TestReleaseAndExpiry(t *testing.T) {
 	}
 }
 
+// TestWhatItIs: a rejection says what that is which cannot be settled or reversed.
+func TestWhatItIs(t *testing.T) {
+	c := newService(t)
+	c.account("bank", `,"overdraft":"unlimited"`)
+	c.account("a", "")
+	c.account("b", "")
+	c.want(201, "POST", postPath, postPath, transfer("t", "bank", "a", "9"))
+	c.want(201, "POST", postPath, postPath, hold("h", "a", "b", "2", ""))
+	c.want(201, "POST", postPath, postPath, hold("h2", "a", "b", "2", ""))
+	c.want(201, "POST", postPath, postPath, hold("due", "a", "b", "1", `"expires_at":"2001-01-01T00:00:00Z",`))
+	c.want(422, "POST", postPath, postPath, transfer("poor", "a", "b", "99"))
+	c.want(422, "POST", postPath, postPath, hold("poor-hold", "a", "b", "99", ""))
+	c.settle(201, "release", "h2", `{"id":"r"}`)
+	c.settle(201, "reverse", "t", `{"id":"v","amount":"1"}`)
+	for i, test := range []struct{ verb, original, body, detail string }{
+		{"capture", "t", "", "there is no hold t: that is a transfer"},
+		{"release", "v", "", "there is no hold v: that is a reversal"},
+		{"release", "none", "", "there is no hold none"},
+		{"capture", "poor-hold", "", "the hold poor-hold is not open: it was rejected"},
+		{"release", "poor-hold", "", "the hold poor-hold is not open: it was rejected"},
+		{"capture", "due", "", "the hold due is not open: its time is over, and it can only be released"},
+		{"reverse", "h", "", "the transaction h is a hold: only a posted transfer or capture can be reversed"},
+		{"reverse", "v", `,"amount":"0.50"`, "the transaction v is a reversal: only a posted transfer or capture can be reversed"},
+		{"reverse", "r", "", "the transaction r is a release: only a posted transfer or capture can be reversed"},
+		{"reverse", "poor", "", "the transaction poor was rejected: it moved nothing that could be reversed"},
+	} {
+		for range 2 { // every replay says the same
+			p := c.settle(422, test.verb, test.original, fmt.Sprintf(`{"id":"x%d"%s}`, i, test.body))
+			wantMembers(t, p, map[string]string{"detail": test.detail, "settled_by": "<nil>", "account": "<nil>"})
+		}
+	}
+}
+
+// TestOverflowNamesTheAccount whose balance or total would have too many digits.
+func TestOverflowNamesTheAccount(t *testing.T) {
+	r := rejected(&rbcs.Transaction{ID: "1", Source: "a", Destination: "b", Amount: rbcs.Decimal{Units: rbcs.AmountOf(1)}}, rbcs.Overflow)
+	r.SettledBy = "b"
+	p := object(t, appendRejection(nil, &r, false))
+	wantMembers(t, p, map[string]string{
+		"account": "b", "detail": "a balance or a total of the account b would need more than 38 digits: move less, or use another account",
+	})
+}
+
 // TestExpiryOfALongID: what settled_by names can be read, though it is longer than a client's ID.
 func TestExpiryOfALongID(t *testing.T) {
 	c := newService(t)
@@ -269,7 +312,7 @@ func TestEveryRejection(t *testing.T) {
 	}
 	wantMembers(t, c.current("9"), map[string]string{"available": "2.00", "needed": "2.50", "short": "0.50"})
 	wantMembers(t, c.current("7"), map[string]string{
-		"amount": "1.2345", "original": "t", "currency": "<nil>", "source": "<nil>", "detail": "there is no hold t",
+		"amount": "1.2345", "original": "t", "currency": "<nil>", "source": "<nil>", "detail": "there is no hold t: that is a transfer",
 	})
 	wantMembers(t, c.current("g1"), map[string]string{"code": "group_failed", "status": "rejected"})
 }

@@ -121,7 +121,7 @@ type Transaction struct {
 
 // Decided is what the single transactions and those of a batch have in common.
 type Decided struct {
-	Account            string   `json:"account,omitempty" doc:"Of account_not_found, account_frozen and account_closed: which account that is, the source where it is both."`
+	Account            string   `json:"account,omitempty" doc:"Of account_not_found, account_frozen, account_closed and overflow: which account that is, the source where it is both."`
 	Original           string   `json:"original,omitempty" doc:"The ID of what a capture, release, expiry or reversal refers to."`
 	Source             string   `json:"source,omitempty" doc:"Unknown only where what it refers to is."`
 	Destination        string   `json:"destination,omitempty"`

@@ -79,8 +79,12 @@ func (m *model) decide(t *rbcs.Transaction, g *rbcs.Result) *rbcs.Result {
 func move(w *rbcs.Result, source, destination *modelAccount, units, reserved *big.Int) {
 	from, to := *source, *destination
 	from.sent, from.held, to.received = plus(from.sent, units), minus(from.held, reserved), plus(to.received, units)
-	if !fits(from.sent) || !fits(to.received) || !fits(from.balance()) || !fits(from.available()) || !fits(to.balance()) {
-		w.Code = rbcs.Overflow
+	switch {
+	case !fits(from.sent) || !fits(from.balance()) || !fits(from.available()):
+		w.Code, w.SettledBy = rbcs.Overflow, from.account.Number
+		return
+	case !fits(to.received) || !fits(to.balance()):
+		w.Code, w.SettledBy = rbcs.Overflow, to.account.Number
 		return
 	}
 	*source, *destination = from, to
@@ -91,7 +95,7 @@ func move(w *rbcs.Result, source, destination *modelAccount, units, reserved *bi
 func reserve(w *rbcs.Result, source *modelAccount, units *big.Int, status rbcs.Status) {
 	after := *source
 	if after.held = plus(after.held, units); !fits(after.held) || !fits(after.available()) {
-		w.Code = rbcs.Overflow
+		w.Code, w.SettledBy = rbcs.Overflow, after.account.Number
 		return
 	}
 	*source = after

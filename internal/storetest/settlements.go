@@ -20,7 +20,9 @@ func (m *model) decideSettlement(t *rbcs.Transaction, g *rbcs.Result) *rbcs.Resu
 	case t.Type == rbcs.Reversal:
 		w.Transaction.Source, w.Transaction.Destination = original.Transaction.Destination, original.Transaction.Source
 	case original == nil || original.Transaction.Type != rbcs.Hold:
-		w.Code = rbcs.HoldNotFound
+		if w.Code = rbcs.HoldNotFound; original != nil {
+			w.SettledBy = string(original.Transaction.Type)
+		}
 		return w
 	default:
 		w.Transaction.Source, w.Transaction.Destination = original.Transaction.Source, original.Transaction.Destination
@@ -32,7 +34,7 @@ func (m *model) decideSettlement(t *rbcs.Transaction, g *rbcs.Result) *rbcs.Resu
 	var invalid string
 	switch {
 	case source == nil || destination == nil: // then the original never took place
-		if w.Code = rbcs.HoldNotOpen; t.Type == rbcs.Reversal {
+		if w.Code, w.SettledBy = rbcs.HoldNotOpen, original.Transaction.ID; t.Type == rbcs.Reversal {
 			if w.Code, w.SettledBy = rbcs.AccountNotFound, w.Transaction.Source; source != nil {
 				w.SettledBy = w.Transaction.Destination
 			}
@@ -52,7 +54,10 @@ func (m *model) decideSettlement(t *rbcs.Transaction, g *rbcs.Result) *rbcs.Resu
 
 // open reports whether a hold can be settled, and notes why not.
 func open(w *rbcs.Result, hold *modelDecision) bool {
-	if hold.closedBy != nil {
+	switch {
+	case hold.Status == rbcs.Rejected:
+		w.SettledBy = hold.Transaction.ID
+	case hold.closedBy != nil:
 		w.SettledBy = hold.closedBy.ID
 	}
 	return hold.Status == rbcs.Holding && hold.closedBy == nil
@@ -120,9 +125,14 @@ func release(w *rbcs.Result, hold *modelDecision, source *modelAccount) (invalid
 }
 
 func reverse(w *rbcs.Result, original *modelDecision, source, destination *modelAccount) (invalid string) {
-	left := new(big.Int) // of what moved nothing, and of what moved something back
-	if kind := original.Transaction.Type; original.Status == rbcs.Posted && (kind == rbcs.Transfer || kind == rbcs.Capture) {
+	left, what := new(big.Int), "" // of what moved nothing, and of what moved something back
+	switch kind := original.Transaction.Type; {
+	case original.Status == rbcs.Rejected:
+		what = "rejected"
+	case kind == rbcs.Transfer || kind == rbcs.Capture:
 		left = minus(toBig(original.Transaction.Amount.Units), original.back)
+	default:
+		what = string(kind)
 	}
 	units := part(w, left, source)
 	if units == nil {
@@ -132,7 +142,7 @@ func reverse(w *rbcs.Result, original *modelDecision, source, destination *model
 		return ""
 	}
 	if units.Sign() == 0 {
-		w.Code = rbcs.AmountExceedsReversible
+		w.Code, w.SettledBy = rbcs.AmountExceedsReversible, what
 		return ""
 	}
 	if short := lacking(source, units); short != nil {
@@ -141,6 +151,7 @@ func reverse(w *rbcs.Result, original *modelDecision, source, destination *model
 	}
 	if units.Cmp(left) > 0 {
 		exceeds(w, rbcs.AmountExceedsReversible, units, left)
+		w.SettledBy = what
 		return ""
 	}
 	move(w, source, destination, units, new(big.Int))
