@@ -54,9 +54,10 @@ type CacheControl interface {
 
 // CacheState is what a look at [CacheControl] found.
 type CacheState struct {
-	Serve    bool   // hits may be served; fills and marks are always allowed
-	Timeline int64  // of the database that was looked at, which accepts writes
-	Database string // identifies the database among those that may share a cache
+	Serve    bool      // hits may be served; fills and marks are always allowed
+	Timeline int64     // of the database that was looked at, which accepts writes
+	Database string    // identifies the database among those that may share a cache
+	Now      time.Time // on the database's clock, which [Balance.AsOf] is of; zero where it is not known
 }
 
 // BalanceReading is an account's balance of now, and how it was read.

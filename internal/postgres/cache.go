@@ -52,8 +52,8 @@ import (
 // out the second for which the old server's looks are trusted.
 //
 // A clock that is set forward by ten seconds ends the time for which the cache is
-// off too early: what is cached at that moment can be served for [rbcs.ValueLife].
-// A clock that is set back only makes it last longer.
+// off too early. What is cached at that moment is then as much too old, by the same
+// clock, and caches do not serve it. A clock that is set back only makes it last longer.
 const (
 	// inUse is how long a declaration holds. It is renewed when half of it is over.
 	inUse = 4 * time.Minute
@@ -246,7 +246,7 @@ func (s *Store) turnOff(ctx context.Context, timeline int64) (wait time.Duration
 
 var (
 	lookAtSQL = "select " + databaseSQL + ", " + timelineNumberSQL + ", c.timeline = " + timelineNumberSQL + ", " + usedSQL + ", " + halfSQL + ", " + offSQL +
-		", greatest(c.in_use_until, 'epoch') from cache_control c where c.one"
+		", greatest(c.in_use_until, 'epoch'), clock_timestamp() from cache_control c where c.one"
 	halfSQL = "(c.in_use_until > clock_timestamp() + " + seconds(inUse/2) + ")"
 
 	// A declaration after none has held for long begins with the server's timeline:
@@ -285,7 +285,7 @@ func (s *Store) Cache(ctx context.Context) (rbcs.CacheState, error) {
 func (s *Store) lookAtControl(ctx context.Context) (state rbcs.CacheState, known, half bool, err error) {
 	var used, off bool
 	var until time.Time
-	err = s.inControl(ctx, nothingToWrite, lookAtSQL, one(&state.Database, &state.Timeline, &known, &used, &half, &off, &until))
+	err = s.inControl(ctx, nothingToWrite, lookAtSQL, one(&state.Database, &state.Timeline, &known, &used, &half, &off, &until, &state.Now))
 	switch {
 	case err != nil:
 		return rbcs.CacheState{}, false, false, err

@@ -350,7 +350,11 @@ func TestCacheControl(t *testing.T) {
 	one, two, conn := openStore(t, dsn), openStore(t, dsn), connect(t, dsn)
 	first := declared(t, one)
 	row := controlRow(t, conn)
-	if second := declared(t, two); second != first {
+	second := declared(t, two)
+	if !second.Now.After(first.Now) {
+		t.Errorf("a look at %v, and then one at %v", first.Now, second.Now)
+	}
+	if second.Now = first.Now; second != first {
 		t.Errorf("%+v and %+v", first, second)
 	}
 	if now := controlRow(t, conn); now != row {
@@ -415,7 +419,12 @@ func TestPromotedServer(t *testing.T) {
 	stop()
 	now := f.told[0].Timeline
 	wantTrue(t, conn, "the cache is off on the new timeline", "select timeline = $1 and off_until > clock_timestamp() from cache_control", now)
-	if state, err := promoted.Cache(t.Context()); err != nil || now == was.Timeline || state != (rbcs.CacheState{Timeline: now, Database: was.Database}) {
+	state, err := promoted.Cache(t.Context())
+	if state.Now.IsZero() {
+		t.Error("a look does not say when it was")
+	}
+	state.Now = time.Time{}
+	if err != nil || now == was.Timeline || state != (rbcs.CacheState{Timeline: now, Database: was.Database}) {
 		t.Errorf("timeline %d, then %d; state %+v, %v", was.Timeline, now, state, err)
 	}
 	if r := reading(t, promoted, "a:0"); !r.Fillable || r.Timeline != now || r.Version != 2 {

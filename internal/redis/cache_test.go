@@ -222,3 +222,19 @@ func TestReadOfWhoIsGone(t *testing.T) {
 		t.Errorf("somebody who left counts as a fault of Redis: %+v", s)
 	}
 }
+
+// TestClockOfRedisIsSetBack: an entry outlives the time for which the cache was
+// off, since its life is on a clock that was set back.
+func TestClockOfRedisIsSetBack(t *testing.T) {
+	r := wellRig(t)
+	r.store.set("a", 2) // by a commit that could not mark
+	old := balanceOf("a", 1)
+	for after, cached := range map[time.Duration]bool{0: true, oldest: true, oldest + time.Microsecond: false, time.Hour: false} {
+		r.store.change(func(f *fakeStore) { f.state.Now = old.AsOf.Add(after) })
+		r.await("a look", func() bool { return r.looks.latest().state.Now.Equal(old.AsOf.Add(after)) })
+		r.put("a", encode(&old))
+		if got := r.read("a"); got.Cached != cached || got.Err != nil || !cached && got.Version != 2 {
+			t.Errorf("%v after it was true a read returned %+v", after, got)
+		}
+	}
+}

@@ -27,7 +27,9 @@
 //     after the store has turned the cache off for every instance.
 //     A hit is served only on a look at the store's switch that began at most
 //     [rbcs.Trust] before the read.
-//  7. Lives are absolute. A read never makes an entry live longer.
+//  7. Lives are absolute. A read never makes an entry live longer; and what is
+//     older, by the database's clock, than an entry can become is not served,
+//     whatever the clock of Redis says.
 //
 // The key carries the database's identity and its timeline, so that a database
 // that was promoted without its last commits never meets what was cached before.

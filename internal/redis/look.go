@@ -87,3 +87,14 @@ func (l *looks) latest() *look { return l.last.Load() }
 func (k *look) serves(began time.Time) bool {
 	return k.state.Serve && began.Sub(k.began) <= rbcs.Trust
 }
+
+// oldest is how old an entry can become: the mark that it replaced, and its own life.
+const oldest = rbcs.MarkLife + rbcs.ValueLife
+
+// outlived reports whether an entry lives that must be dead by now. Its life is
+// on the clock of Redis; where that was set back, the entry is there when the
+// switch is on again, and has missed the commit that the switch was off for (rule 6).
+// Both times are of the database's clock, which the switch is reckoned by too.
+func (k *look) outlived(asOf time.Time) bool {
+	return !k.state.Now.IsZero() && k.state.Now.Sub(asOf) > oldest
+}

@@ -70,9 +70,8 @@ func (c *Cache) fromRedis(ctx context.Context, k *look, began time.Time, numbers
 	}
 	var misses []miss
 	var empty []int // of misses
-	serves := k.serves(began)
 	for i, e := range entries {
-		kind := c.classify(e, serves, numbers[i], &readings[i])
+		kind := c.classify(e, k, began, numbers[i], &readings[i])
 		if kind == isHit {
 			continue
 		}
@@ -98,7 +97,7 @@ const (
 )
 
 // classify counts what was found, and decodes a value that may be served.
-func (c *Cache) classify(e found, serves bool, number string, reading *rbcs.BalanceReading) kind {
+func (c *Cache) classify(e found, k *look, began time.Time, number string, reading *rbcs.BalanceReading) kind {
 	switch {
 	case e.failed, e.there && e.entry == "":
 		c.stats.failed.Add(1)
@@ -111,11 +110,11 @@ func (c *Cache) classify(e found, serves bool, number string, reading *rbcs.Bala
 		c.stats.leasesMet.Add(1)
 	case e.entry[0] != valueLetter:
 		c.stats.failed.Add(1)
-	case !serves: // rule 6
+	case !k.serves(began): // rule 6
 		c.stats.off.Add(1)
 	default:
 		balance, err := decode(number, e.entry)
-		if err != nil {
+		if err != nil || k.outlived(balance.AsOf) {
 			c.stats.failed.Add(1)
 			return isOther
 		}
