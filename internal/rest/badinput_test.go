@@ -366,6 +366,25 @@ func TestBadParameters(t *testing.T) {
 	}
 }
 
+// TestMetadataIsTheClients: control characters are its own, and come back escaped.
+func TestMetadataIsTheClients(t *testing.T) {
+	c := newService(t)
+	c.account("bank", `,"overdraft":"unlimited"`)
+	c.account("a", "")
+	const note = `"metadata":{"note":"two\nlines\tand \u001b[31m \u007f"}`
+	body := c.do("POST", postPath, postPath, strings.Replace(transfer("t", "bank", "a", "1"), "{", "{"+note+",", 1)).Body.String()
+	if want := `"metadata":{"note":"two\nlines\tand \u001b[31m ` + "\x7f" + `"}`; !strings.Contains(body, want) {
+		t.Errorf("%s\nwant %s", body, want)
+	}
+	document := call(c.h, "GET", "/openapi.json", "").Body.String()
+	for _, part := range []string{"may have line feeds, tabs and other control characters", "U+0000 and half of a surrogate pair"} {
+		if !strings.Contains(document, part) {
+			t.Errorf("the document does not say %q", part)
+		}
+	}
+	wantProblem(t, call(c.h, "POST", postPath, strings.Replace(transfer("u", "bank", "a", "1"), "{", `{"metadata":{"note":"\u0000"},`, 1)), 400, rbcs.InvalidRequest)
+}
+
 // TestOneDialect: what huma finds wrong with a parameter is said as what this package does.
 func TestOneDialect(t *testing.T) {
 	h := newHandler(t, &fakeStore{}, &fakeEngine{})

@@ -19,7 +19,7 @@ type NewTransaction struct {
 	ExpiresAt   string   `json:"expires_at,omitempty" format:"date-time" doc:"Of a hold: when it is released by itself, with its zone. A time that has passed is allowed."`
 	ExecuteAt   string   `json:"execute_at,omitempty" format:"date-time" doc:"Decide it then, not now: it is queued durably, and answered with 202. At most ten years ahead."`
 	RetryUntil  string   `json:"retry_until,omitempty" format:"date-time" doc:"Queue it, and until then do not record a rejection that may pass, such as insufficient_funds, but decide again. After execute_at."`
-	Description string   `json:"description,omitempty" maxLength:"1024"`
+	Description string   `json:"description,omitempty" maxLength:"1024" doc:"One line of at most 1,024 bytes, without control characters; longer notes have a place in metadata."`
 	Metadata    Metadata `json:"metadata,omitempty"`
 }
 
@@ -28,14 +28,14 @@ type NewTransaction struct {
 type NewSettlement struct {
 	ID          string   `json:"id" minLength:"1" maxLength:"128" doc:"Chosen by the client, printable ASCII: the ID of this transaction, not of what it refers to." example:"order-1001-capture"`
 	Amount      string   `json:"amount,omitempty" pattern:"^(0|[1-9][0-9]*)(\\.[0-9]+)?$" doc:"All that is left, if it is left out." example:"12.34"`
-	Description string   `json:"description,omitempty" maxLength:"1024"`
+	Description string   `json:"description,omitempty" maxLength:"1024" doc:"One line of at most 1,024 bytes, without control characters; longer notes have a place in metadata."`
 	Metadata    Metadata `json:"metadata,omitempty"`
 }
 
 // NewRelease describes what clients submit to release a hold.
 type NewRelease struct {
 	ID          string   `json:"id" minLength:"1" maxLength:"128" doc:"Chosen by the client, printable ASCII: the ID of this transaction, not of the hold." example:"order-1001-release"`
-	Description string   `json:"description,omitempty" maxLength:"1024"`
+	Description string   `json:"description,omitempty" maxLength:"1024" doc:"One line of at most 1,024 bytes, without control characters; longer notes have a place in metadata."`
 	Metadata    Metadata `json:"metadata,omitempty"`
 }
 

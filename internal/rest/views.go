@@ -26,7 +26,9 @@ func (m Metadata) MarshalJSON() ([]byte, error) {
 func (Metadata) Schema(huma.Registry) *huma.Schema {
 	return &huma.Schema{
 		Type: huma.TypeObject, AdditionalProperties: true,
-		Description: "Any JSON object of at most 16 KiB, kept for the client.",
+		Description: "Any JSON object of at most 16 KiB, kept for the client in a canonical form. It is the client's own: its strings " +
+			"may have line feeds, tabs and other control characters, which come back as JSON escapes them: whoever shows them must expect them. " +
+			"Only what is no text everywhere is refused: U+0000 and half of a surrogate pair.",
 	}
 }
 
