@@ -31,7 +31,7 @@ func TestCreateAgain(t *testing.T) {
 		t.Errorf("in its original words: %+v, want %+v", r[0], changed)
 	}
 	if e := r[1].Err; e == nil || e.Code != rbcs.AccountConflict || len(e.Fields) != 2 ||
-		e.Fields[0].Message != `created as "5.00"` || e.Fields[1].Message != `created as {"a":1}` {
+		e.Fields[0].Message != `created as "5.00"` || e.Fields[1].Message != `created as "{"a":1}"` {
 		t.Errorf("in other words: %+v", r[1])
 	}
 	if !r[2].Created || r[3].Created || r[3].Err != nil {
