@@ -31,7 +31,7 @@ func rejectionDetail(r *rbcs.Result) string {
 			r.Shortfall.Short.Format(scale), r.Shortfall.Needed.Format(scale))
 	case rbcs.HoldNotFound:
 		if r.SettledBy != "" {
-			return fmt.Sprintf("there is no hold %s: that is a %s", t.Original, r.SettledBy)
+			return fmt.Sprintf("there is no hold %s: that is %s", t.Original, oneOf(r.SettledBy))
 		}
 		return fmt.Sprintf("there is no hold %s", t.Original)
 	case rbcs.HoldNotOpen:
@@ -50,7 +50,7 @@ func rejectionDetail(r *rbcs.Result) string {
 		case r.SettledBy == string(rbcs.Rejected):
 			return fmt.Sprintf("the transaction %s was rejected: it moved nothing that could be reversed", t.Original)
 		case r.SettledBy != "":
-			return fmt.Sprintf("the transaction %s is a %s: only a posted transfer or capture can be reversed", t.Original, r.SettledBy)
+			return fmt.Sprintf("the transaction %s is %s: only a posted transfer or capture can be reversed", t.Original, oneOf(r.SettledBy))
 		case r.Shortfall.Available.IsZero():
 			return fmt.Sprintf("of the transaction %s nothing is left to reverse", t.Original)
 		}
@@ -63,6 +63,14 @@ func rejectionDetail(r *rbcs.Result) string {
 			r.SettledBy, rbcs.MaxDigits)
 	}
 	return fmt.Sprintf("the transaction was rejected: %s", titleOf(r.Code))
+}
+
+// oneOf writes a type with its article.
+func oneOf(kind string) string {
+	if kind == string(rbcs.Expiry) {
+		return "an " + kind
+	}
+	return "a " + kind
 }
 
 // sideOf says which of the accounts a rejection is about.

@@ -137,6 +137,10 @@ func TestWhatItIs(t *testing.T) {
 	c.want(422, "POST", postPath, postPath, hold("poor-hold", "a", "b", "99", ""))
 	c.settle(201, "release", "h2", `{"id":"r"}`)
 	c.settle(201, "reverse", "t", `{"id":"v","amount":"1"}`)
+	r := rejected(&rbcs.Transaction{ID: "1", Original: "rbcs.x"}, rbcs.AmountExceedsReversible)
+	if r.SettledBy = string(rbcs.Expiry); rejectionDetail(&r) != "the transaction rbcs.x is an expiry: only a posted transfer or capture can be reversed" {
+		t.Error(rejectionDetail(&r))
+	}
 	for i, test := range []struct{ verb, original, body, detail string }{
 		{"capture", "t", "", "there is no hold t: that is a transfer"},
 		{"release", "v", "", "there is no hold v: that is a reversal"},
