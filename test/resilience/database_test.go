@@ -285,19 +285,27 @@ func (c *cluster) poisoned(name, kind string, attributes map[string]int, from or
 	}
 }
 
-// send sends one command to Redis.
+// send sends one command to Redis, which answers OK.
 func send(ctx context.Context, address, command string) error {
+	_, err := ask(ctx, address, command, "+OK")
+	return err
+}
+
+// ask returns the beginning of what Redis answers to a command, which must begin so.
+func ask(ctx context.Context, address, command, begin string) (string, error) {
 	conn, err := new(net.Dialer).DialContext(ctx, "tcp", address)
 	if err != nil {
-		return err
+		return "", err
 	}
 	defer func() { _ = conn.Close() }()
 	if _, err := io.WriteString(conn, command+"\r\n"); err != nil {
-		return err
+		return "", err
 	}
-	answer := make([]byte, 3)
-	if _, err := io.ReadFull(conn, answer); err != nil || string(answer) != "+OK" {
-		return errors.Join(err, fmt.Errorf("redis answers %s with %q", command, answer))
+	answer := make([]byte, 4096)
+	n, err := conn.Read(answer)
+	text := string(answer[:n])
+	if err == nil && !strings.HasPrefix(text, begin) {
+		err = fmt.Errorf("redis answers %s with %q", command, text)
 	}
-	return nil
+	return text, err
 }

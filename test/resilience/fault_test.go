@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"syscall"
 	"time"
 
@@ -117,6 +118,32 @@ func (c *cluster) redisFlushed() fault {
 	}
 }
 
+// redisEvicting has Redis evict with each write and forget its scripts, and ends
+// the connections at last.
+func (c *cluster) redisEvicting() fault {
+	return fault{
+		name: "Redis: evicting, scripts forgotten, connections ended", touches: "redis", hold: 100 * time.Millisecond,
+		begin: func(ctx context.Context) (func(ctx context.Context) error, error) {
+			address := testenv.HostOf(c.redis.URL)
+			end := func(ctx context.Context) error {
+				_, err := ask(ctx, address, "CLIENT KILL TYPE normal SKIPME yes", ":")
+				return errors.Join(err, send(ctx, address, "CONFIG SET maxmemory 0"))
+			}
+			err := send(ctx, address, "CONFIG SET maxmemory-policy allkeys-random")
+			for range 30 {
+				var used int
+				info, failure := ask(ctx, address, "INFO memory", "$")
+				if _, after, ok := strings.Cut(info, "used_memory:"); ok && failure == nil {
+					_, failure = fmt.Sscan(after, &used)
+				}
+				err = errors.Join(err, failure, send(ctx, address, fmt.Sprintf("CONFIG SET maxmemory %d", used)), send(ctx, address, "SCRIPT FLUSH"))
+				<-time.After(4 * pause)
+			}
+			return end, err
+		},
+	}
+}
+
 func (c *cluster) redisCut() fault {
 	return fault{
 		name: "Redis: connections cut", touches: "redis", hold: 300 * time.Millisecond,
@@ -146,7 +173,7 @@ func (c *cluster) all(random *rand.Rand) []fault {
 	list := []fault{
 		c.clientsCut(), c.promoted(), c.restarted(), c.crashedInFlight(), c.standbyLost(), c.exhausted(), c.terminated(), c.deadlocks(),
 		c.commitsBroken(rand.New(rand.NewPCG(random.Uint64(), 0))), c.slow(), c.silent(), c.reset(),
-		c.redisKilled(), c.redisPaused(), c.redisFlushed(), c.redisCut(), c.redisSlow(),
+		c.redisKilled(), c.redisPaused(), c.redisFlushed(), c.redisEvicting(), c.redisCut(), c.redisSlow(),
 	}
 	for n := range c.instances {
 		list = append(list, c.killed(n), c.paused(n, 500*time.Millisecond), c.stopped(n))
