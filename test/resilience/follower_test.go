@@ -40,7 +40,6 @@ type follower struct {
 	broken    []event // before it
 	gaps      int64
 	delivered []event
-	highest   int64 // sequence that was delivered
 }
 
 // event is what identifies a decision in the log.
@@ -134,13 +133,12 @@ func (f *follower) receive(w http.ResponseWriter, r *http.Request) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.delivered = append(f.delivered, eventOf(&body.Data))
-	f.highest = max(f.highest, body.Data.Sequence)
 }
 
 // finish waits until the follower has come to the end of the log, and compares.
 // Of the log it is given all, and the webhook's part.
 func (f *follower) finish(ctx context.Context, whole, hooked []event) {
-	for at, moved := f.count(), time.Now(); !f.reached(last(whole), last(hooked)) && time.Since(moved) < recoveryTimeout; <-time.After(pause) {
+	for at, moved := f.count(), time.Now(); !f.reached(whole, hooked) && time.Since(moved) < recoveryTimeout; <-time.After(pause) {
 		if now := f.count(); now != at {
 			at, moved = now, time.Now()
 		}
@@ -152,13 +150,6 @@ func (f *follower) finish(ctx context.Context, whole, hooked []event) {
 	f.judge(whole, hooked)
 }
 
-func last(list []event) int64 {
-	if len(list) == 0 {
-		return 0
-	}
-	return list[len(list)-1].sequence
-}
-
 // count returns how much was given.
 func (f *follower) count() int {
 	f.mu.Lock()
@@ -166,10 +157,13 @@ func (f *follower) count() int {
 	return len(f.streamed) + len(f.delivered)
 }
 
-func (f *follower) reached(streamed, delivered int64) bool {
+// reached reports whether the last decisions were given. Later sequences may have
+// been, of a log that was lost.
+func (f *follower) reached(whole, hooked []event) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return last(f.streamed) >= streamed && f.highest >= delivered
+	n, m, k := len(f.streamed), len(whole), len(hooked)
+	return (m == 0 || n > 0 && f.streamed[n-1] == whole[m-1]) && (k == 0 || slices.Contains(f.delivered, hooked[k-1]))
 }
 
 // judge compares what was given with the log, and with the webhook's part of it.
