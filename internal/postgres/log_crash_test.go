@@ -41,7 +41,7 @@ func TestLogOverACrash(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			server := migratedServer(t)
+			server := migratedServer(t, "wal_writer_delay=10s") // or it writes to disk by itself what was taken
 			s := openStore(t, server.URL)
 			createAccounts(t, s, 2)
 			commitOne(t, s, "before")
