@@ -107,10 +107,12 @@ func (c *Client) Account(ctx context.Context, number string) (Account, error) {
 	return account, c.call(ctx, http.MethodGet, "/v1/accounts/"+segment(number), nil, nil, &account)
 }
 
-// UpdateAccount changes an account, and returns it.
+// UpdateAccount changes an account, and returns it. It is not tried again where it
+// may have been done, since that would undo what somebody else has changed in
+// between: with [rbcs.OutcomeUnknown] look at [Client.Account].
 func (c *Client) UpdateAccount(ctx context.Context, number string, change AccountChange) (Account, error) {
 	var account Account
-	return account, c.call(ctx, http.MethodPatch, "/v1/accounts/"+segment(number), nil, change, &account)
+	return account, c.callWith(ctx, &request{method: http.MethodPatch, path: "/v1/accounts/" + segment(number), once: true}, change, &account)
 }
 
 // AccountQuery selects accounts. Zero values do not restrict.

@@ -33,7 +33,7 @@ type request struct {
 	query  url.Values
 	header http.Header // beside those of every request
 	body   []byte      // JSON; nil for none
-	once   bool        // it has no ID: whether it was done is not to be found out by sending it again
+	once   bool        // it has no ID: sent again after it was done, it does more, or undoes what others did since
 }
 
 // changes reports whether the request changes anything. One that does not is never in doubt.

@@ -1,6 +1,7 @@
 package client_test
 
 import (
+	"context"
 	"encoding/json"
 	"slices"
 	"strings"
@@ -300,20 +301,37 @@ func TestStatementCSV(t *testing.T) {
 	}
 }
 
-// TestAWebhookIsRegisteredOnce: what has no ID is not sent again where it may have been done.
-func TestAWebhookIsRegisteredOnce(t *testing.T) {
+// TestDoneOnce: what has no ID is not sent again where it may have been done. It
+// would make a second webhook, or undo what somebody else has changed since.
+func TestDoneOnce(t *testing.T) {
+	calls := map[string]func(ctx context.Context, c *client.Client) error{
+		"CreateWebhook": func(ctx context.Context, c *client.Client) error {
+			_, err := c.CreateWebhook(ctx, client.NewWebhook{URL: "https://x/"})
+			return err
+		},
+		"UpdateWebhook": func(ctx context.Context, c *client.Client) error {
+			_, err := c.UpdateWebhook(ctx, "wh_1", client.WebhookChange{Paused: new(bool)})
+			return err
+		},
+		"UpdateAccount": func(ctx context.Context, c *client.Client) error {
+			_, err := c.UpdateAccount(ctx, "a", client.AccountChange{Overdraft: "5"})
+			return err
+		},
+	}
 	for name, steps := range map[string][]step{
 		"lost":               {{err: errReset}},
 		"refused, then lost": {{err: errRefused}, {status: 429}, {status: 504}},
 	} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				c, _ := scripted(t, client.Retry{}, steps...)
-				if _, err := c.CreateWebhook(t.Context(), client.NewWebhook{URL: "https://x/"}); rbcs.CodeOf(err) != rbcs.OutcomeUnknown {
-					t.Errorf("got %v", err)
-				}
+		for call, do := range calls {
+			t.Run(call+", "+name, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					c, _ := scripted(t, client.Retry{}, steps...)
+					if err := do(t.Context(), c); rbcs.CodeOf(err) != rbcs.OutcomeUnknown {
+						t.Errorf("got %v", err)
+					}
+				})
 			})
-		})
+		}
 	}
 }
 

@@ -66,10 +66,11 @@ func (c *Client) Webhooks(ctx context.Context) ([]Webhook, error) {
 	return answer.Webhooks, err
 }
 
-// UpdateWebhook changes a webhook, and returns it.
+// UpdateWebhook changes a webhook, and returns it. As with [Client.UpdateAccount]
+// it is not tried again where it may have been done.
 func (c *Client) UpdateWebhook(ctx context.Context, id string, change WebhookChange) (Webhook, error) {
 	var hook Webhook
-	return hook, c.call(ctx, http.MethodPatch, webhookPath(id), nil, change, &hook)
+	return hook, c.callWith(ctx, &request{method: http.MethodPatch, path: webhookPath(id), once: true}, change, &hook)
 }
 
 // DeleteWebhook deletes a webhook, or fails with [rbcs.NotFound].
