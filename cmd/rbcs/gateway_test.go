@@ -74,3 +74,25 @@ func TestGatewayRefuses(t *testing.T) {
 		})
 	}
 }
+
+// TestFilesAreOtherDatabases: a gateway tells an instance on a file from all
+// others, and knows it again.
+func TestFilesAreOtherDatabases(t *testing.T) {
+	named := func(s *server) string {
+		name, err := s.ready(t.Context())
+		if err != nil {
+			t.Error(err)
+		}
+		return name
+	}
+	store := sqliteStore(t)
+	s := start(t, ServeCmd{Store: store})
+	name := named(s)
+	if other := named(start(t, ServeCmd{})); name == "" || other == "" || other == name {
+		t.Errorf("two files are called %q and %q", name, other)
+	}
+	stop(t, s)
+	if again := named(start(t, ServeCmd{Store: store})); again != name {
+		t.Errorf("after a restart it is called %q, %q before", again, name)
+	}
+}

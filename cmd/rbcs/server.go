@@ -3,12 +3,16 @@ package main
 import (
 	"cmp"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
 	"net/http/pprof"
+	"os"
+	"path/filepath"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -87,8 +91,8 @@ func startServer(ctx context.Context, cfg ServeCmd, m *Main) (_ *server, err err
 	return s, nil
 }
 
-// ready fails as soon as the service is told to stop. It names the database that
-// instances share, so that a gateway notices one that stands on another.
+// ready fails as soon as the service is told to stop. It names the database, so
+// that a gateway notices an instance that stands on another one than the others.
 func (s *server) ready(ctx context.Context) (database string, err error) {
 	if s.draining.Load() {
 		return "", rbcs.Errorf(rbcs.Unavailable, "the service is stopping")
@@ -98,7 +102,19 @@ func (s *server) ready(ctx context.Context) (database string, err error) {
 	if shared, ok := s.store.(rbcs.SharedStore); ok {
 		return shared.Database(ctx)
 	}
-	return "", s.store.Check(ctx)
+	return fileDatabase(s.cfg.Store.Path()), s.store.Check(ctx)
+}
+
+// fileDatabase names a file that only this process has, the same at each start.
+// An instance whose --store was forgotten is on one: before it and instances on a
+// database that they share, a gateway must tell them apart.
+func fileDatabase(path string) string {
+	host, _ := os.Hostname() // one that is not known leaves the path
+	if whole, err := filepath.Abs(path); err == nil {
+		path = whole
+	}
+	sum := sha256.Sum256([]byte(host + "\x00" + path))
+	return hex.EncodeToString(sum[:8])
 }
 
 // readyTimeout is how long the database may take to say that it is there.

@@ -12,7 +12,7 @@ import (
 type Health struct {
 	Status   string `json:"status" enum:"ok"`
 	Version  string `json:"version" doc:"Of the program."`
-	Database string `json:"database,omitempty" doc:"Of /readyz: names the database that this instance shares with others. All before which one gateway stands tell the same. Promoting a standby does not change it; a restored dump has another one. Nothing can be learned from it." example:"9f86d081884c7d65"`
+	Database string `json:"database,omitempty" doc:"Of /readyz: names the database of this instance. All before which one gateway stands tell the same. Promoting a standby does not change it; a restored dump has another one, and so has each SQLite file. Nothing can be learned from it." example:"9f86d081884c7d65"`
 }
 
 type healthOutput struct{ Body Health }

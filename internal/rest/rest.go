@@ -82,7 +82,7 @@ type Config struct {
 	Version   string             // of the program
 
 	// Ready returns nil where requests should be sent here, and names the database
-	// behind it, "" where instances do not share one. nil: always ready.
+	// behind it, "" where that cannot be told. nil: always ready.
 	Ready func(context.Context) (database string, err error)
 
 	// Hosts are the names, without ports, by which clients may call what listens on a loopback address, beside
