@@ -59,6 +59,9 @@ func rejectionDetail(r *rbcs.Result) string {
 	case rbcs.GroupFailed:
 		return "another member of its atomic group was rejected, so nothing of the group was posted"
 	case rbcs.Overflow:
+		if r.SettledBy == "" { // it was decided by a version that did not note which
+			return fmt.Sprintf("a balance or a total of %s or %s would need more than %d digits", t.Source, t.Destination, rbcs.MaxDigits)
+		}
 		return fmt.Sprintf("a balance or a total of the account %s would need more than %d digits: move less, or use another account",
 			r.SettledBy, rbcs.MaxDigits)
 	}

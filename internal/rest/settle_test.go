@@ -168,6 +168,10 @@ func TestOverflowNamesTheAccount(t *testing.T) {
 	wantMembers(t, p, map[string]string{
 		"account": "b", "detail": "a balance or a total of the account b would need more than 38 digits: move less, or use another account",
 	})
+	r.SettledBy = "" // as versions before recorded it
+	wantMembers(t, object(t, appendRejection(nil, &r, false)), map[string]string{
+		"account": "<nil>", "detail": "a balance or a total of a or b would need more than 38 digits",
+	})
 }
 
 // TestExpiryOfALongID: what settled_by names can be read, though it is longer than a client's ID.
