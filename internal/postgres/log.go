@@ -105,8 +105,9 @@ const logAttempts = 3
 // Log implements [rbcs.Store]. It returns at once what is settled now; a call
 // soon after may return more. Only the first calls after the start, and after a
 // promotion, wait until the transactions that were running then have ended: the
-// end of the log is not known before. After a second they are [rbcs.Unavailable]. A transaction that was left open anywhere on the
-// server holds the log up: see [Store.LogLag].
+// end of the log is not known before. After a second they are [rbcs.Unavailable].
+// A transaction that was left open anywhere on the server holds the log up: see
+// [Store.LogLag].
 func (s *Store) Log(ctx context.Context, after int64, limit int) (rbcs.LogPage, error) {
 	for range logAttempts {
 		settled, timeline, err := s.settled(ctx)
@@ -204,9 +205,10 @@ func parseTimeline(name string) (int64, error) {
 	return timeline, nil
 }
 
-// LogLag returns for how long, as far as the calls of [Store.Log] have shown,
-// sequences were given out that are not settled yet; 0 where there are none. It
-// grows while a transaction is left open anywhere on the server.
+// LogLag returns for how long, as far as the calls of [Store.Log] have shown, the
+// log has had decisions that are not settled yet; 0 where it has none. It grows
+// while a transaction is left open anywhere on the server, once one was committed
+// behind that.
 func (s *Store) LogLag() time.Duration {
 	s.frontier.mu.Lock()
 	defer s.frontier.mu.Unlock()
