@@ -38,7 +38,7 @@ func (s *Store) UpdateAccount(ctx context.Context, number string, change rbcs.Ac
 	if was.key == 0 {
 		return rbcs.Account{}, noAccount(number)
 	}
-	is, err := was.Account.Changed(&change)
+	is, err := was.Changed(&change)
 	if err != nil {
 		return rbcs.Account{}, err
 	}
