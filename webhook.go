@@ -44,7 +44,7 @@ type WebhookStore interface {
 	// ClaimWebhooks gives webhooks that are not paused and whose NextAt has come
 	// to an instance for the time of the lease, on the database's clock. A webhook
 	// that another instance has claimed and whose lease has not ended is not among
-	// them; one's own claims are renewed.
+	// them; one's own claims are renewed, or given back with a lease of zero.
 	ClaimWebhooks(ctx context.Context, instance string, lease time.Duration) ([]Webhook, error)
 
 	// DeliveredWebhook records the outcome of a delivery by an instance: Cursor,

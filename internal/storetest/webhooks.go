@@ -193,6 +193,12 @@ func testWebhookLease(e *env) {
 		e.t.Errorf("one claims %q from two", got)
 	}
 	e.sameWebhook(w)
+	if got := e.claim("two", 0); got != "w" {
+		e.t.Errorf("two gives %q back", got)
+	}
+	if got := e.claim("one", time.Hour); got != "w" {
+		e.t.Errorf("one claims %q after two gave it back", got)
+	}
 
 	const lease = 20 * time.Millisecond
 	short := e.webhook("short")

@@ -252,6 +252,9 @@ func TestStopLetsARequestEndAndRecordsIt(t *testing.T) {
 		if w := store.get(t, "w1"); w.Cursor != 1 {
 			t.Errorf("recorded %+v", w)
 		}
+		if next, err := store.ClaimWebhooks(t.Context(), "another", time.Minute); err != nil || len(next) != 1 {
+			t.Errorf("another instance can claim %v at once, error %v", next, err)
+		}
 	})
 }
 

@@ -61,7 +61,8 @@ func (d *Deliverer) Wake() {
 	}
 }
 
-// Stop lets the requests under way end, records what was delivered, and waits.
+// Stop lets the requests under way end, records what was delivered, gives the
+// claims back, and waits.
 // If ctx ends first, or the lease, it interrupts them. It may be called again.
 func (d *Deliverer) Stop(ctx context.Context) error {
 	d.stop()
@@ -73,12 +74,22 @@ func (d *Deliverer) Stop(ctx context.Context) error {
 	defer d.client.CloseIdleConnections()
 	select {
 	case <-done:
+		d.giveBack(ctx)
 		return nil
 	case <-ctx.Done():
 		d.abort()
 		return &rbcs.Error{
 			Code: rbcs.Unavailable, Message: "deliveries to webhooks were interrupted; they will be made again", Err: context.Cause(ctx),
 		}
+	}
+}
+
+// giveBack ends the claims, so that another instance goes on at once.
+func (d *Deliverer) giveBack(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, min(storeTimeout, d.cfg.Lease/3))
+	defer cancel()
+	if _, err := d.store.ClaimWebhooks(ctx, d.cfg.Instance, 0); err != nil {
+		d.cfg.Logger.LogAttrs(ctx, slog.LevelInfo, "the claims of webhooks could not be given back; they end by themselves", slog.Any("error", err))
 	}
 }
 
