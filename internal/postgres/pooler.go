@@ -20,12 +20,15 @@ const backendSQL = "select pg_backend_pid()"
 //
 // Where there is one, connections prepare nothing from then on. The one that
 // found it out does already: it is closed, and [links.prepare] has the pool take
-// another one.
+// another one. The question is a part of connecting, and takes no longer: a pooler
+// whose server is away lets in whom it does not answer.
 func (l *links) meet(ctx context.Context, conn *pgx.Conn) error {
 	if l.told || l.pooled.Load() {
 		return nil
 	}
-	results, err := conn.PgConn().Exec(ctx, backendSQL).ReadAll() // which prepares nothing
+	asking, cancel := context.WithTimeout(ctx, conn.Config().ConnectTimeout)
+	defer cancel()
+	results, err := conn.PgConn().Exec(asking, backendSQL).ReadAll() // which prepares nothing
 	if err != nil {
 		return err
 	}

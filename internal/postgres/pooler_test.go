@@ -1,9 +1,14 @@
 package postgres
 
 import (
+	"context"
+	"errors"
+	"net"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/jackc/pgx/v5/pgproto3"
 )
 
 const preparedSQL = "select count(*) from pg_prepared_statements where name like 'stmtcache%'"
@@ -66,5 +71,41 @@ func TestAPoolerThatIsPutBetween(t *testing.T) {
 	commitOne(t, s, "x")
 	if !s.links.pooled.Load() {
 		t.Error("it was not found")
+	}
+}
+
+// TestAPoolerThatFallsSilent, as it does while its own server is away, is given up
+// like one that cannot be reached.
+func TestAPoolerThatFallsSilent(t *testing.T) {
+	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = listener.Close() }()
+	go func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				client := pgproto3.NewBackend(conn, conn)
+				_, err := client.ReceiveStartupMessage()
+				client.Send(&pgproto3.AuthenticationOk{})
+				client.Send(&pgproto3.BackendKeyData{ProcessID: 1, SecretKey: make([]byte, 4)})
+				client.Send(&pgproto3.ReadyForQuery{TxStatus: 'I'})
+				err = errors.Join(err, client.Flush())
+				for err == nil {
+					_, err = client.Receive() // and say nothing
+				}
+				_ = conn.Close()
+			}()
+		}
+	}()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	dsn := "postgres://x@" + listener.Addr().String() + "/x?sslmode=disable&target_session_attrs=any&connect_timeout=1"
+	if _, err := Open(ctx, dsn, Options{Logger: quiet}); err == nil || ctx.Err() != nil {
+		t.Errorf("it was waited for: %v", err)
 	}
 }
