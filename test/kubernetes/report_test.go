@@ -73,7 +73,7 @@ Written by `+"`make kubernetes`"+` on %s, in %d minutes. %s
 ## What ran
 
 Kubernetes %s (apiserver, etcd, scheduler, controllers; three nodes, each with a kubelet, containerd, runc and
-kube-proxy; CoreDNS, metrics-server) on one machine with %d processors, which all of it shares, the load too. The chart
+kube-proxy; CoreDNS, metrics-server; kube-router's firewall for NetworkPolicies) on one machine with %d processors, which all of it shares, the load too. The chart
 `+"`deploy/helm/rbcs`"+` was installed by helm with [values.yaml](../../test/kubernetes/values.yaml). PostgreSQL and
 Redis ran beside the cluster, as a provider would run them.
 
@@ -99,8 +99,7 @@ Timers were shorter than Kubernetes' defaults, so that a run takes minutes:
 | metrics-server measures every | %s | 15s |
 | a kubelet looks after its pods, and mounted Secrets, at least every | 10s | 60s |
 
-CPU requests were cut to what two processors hold; see values.yaml. NetworkPolicies were created and not enforced: the
-network of this cluster (a bridge) does not know them.
+CPU requests were cut to what two processors hold; see values.yaml. The chart's NetworkPolicies were enforced all the time.
 
 ## Scenarios
 

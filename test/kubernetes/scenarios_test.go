@@ -32,12 +32,13 @@ func TestKubernetes(t *testing.T) {
 	s.redisAway(t)
 	s.wrongConfiguration(t)
 	s.secretRotated(t)
+	s.networkPolicies(t)
 	s.uninstalled(t)
 	s.report.complete = len(s.report.outcomes) == scenarios
 }
 
 // scenarios is how many there are: a report tells of all of them.
-const scenarios = 15
+const scenarios = 16
 
 func (s *suite) scaled(t *testing.T) {
 	s.scenario(t, "autoscaler", "The load runs as fast as it can until there are more pods, and at its usual pace after that.", noFailures, func(t *testing.T, o *outcome) {

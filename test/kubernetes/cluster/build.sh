@@ -14,7 +14,7 @@ version=$(go list -m -f '{{.Version}}' k8s.io/kubernetes)
 names=k8s.io/component-base/version minor=${version#v1.}
 echo "building Kubernetes $version into $CACHE (once)" >&2
 go build -trimpath -o "$BIN/" -ldflags "-s -w -X $names.gitVersion=$version -X $names.gitMajor=1 -X $names.gitMinor=${minor%%.*}" ./hyper
-for program in etcd kubectl kube-apiserver kube-controller-manager kube-scheduler kubelet kube-proxy metrics-server; do
+for program in etcd kubectl kube-apiserver kube-controller-manager kube-scheduler kubelet kube-proxy metrics-server firewall; do
   ln -sf hyper "$BIN/$program"
 done
 go build -trimpath -ldflags "-s -w" -o "$BIN/" ./coredns ./pause

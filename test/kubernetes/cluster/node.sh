@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# node.sh I: process 1 of a node's namespaces, started by "cluster node up I": containerd, kubelet, kube-proxy.
+# node.sh I: process 1 of a node's namespaces, started by "cluster node up I": containerd, kubelet, kube-proxy,
+# and the firewall that enforces NetworkPolicies.
 set -u
 . "$(dirname "$0")/env.sh"
 I=$1 NAME=n$1 DIR=$RUN/n$1 LOGS=$RUN/n$1/logs
@@ -106,5 +107,6 @@ for image in "$IMAGES"/*.tar "$RUN"/images/*.tar; do
   [ ! -e "$image" ] || ctr -n k8s.io images import "$image" >>"$LOGS/images.log" 2>&1
 done
 supervise kube-proxy kube-proxy --config "$DIR/proxy.yaml"
+supervise firewall firewall --kubeconfig "$CONFIGS/firewall.conf" --hostname-override "$NAME" --service-cluster-ip-range "$SERVICES.0.0/16"
 supervise kubelet kubelet --config "$DIR/kubelet.yaml" --kubeconfig "$CONFIGS/$NAME.conf" --hostname-override "$NAME" --node-ip $LAN.$((10 + I))
 while :; do wait; sleep 1; done

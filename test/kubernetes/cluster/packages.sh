@@ -2,7 +2,7 @@
 # Installs the Debian packages that the cluster's nodes consist of, where they are missing, and starts none of their services.
 set -euo pipefail
 missing=()
-for want in containerd:containerd runc:runc iptables:iptables nft:nftables conntrack:conntrack ip:iproute2 unshare:util-linux openssl:openssl; do
+for want in containerd:containerd runc:runc iptables:iptables nft:nftables conntrack:conntrack ipset:ipset ip:iproute2 unshare:util-linux openssl:openssl; do
   PATH=$PATH:/usr/sbin:/sbin command -v "${want%%:*}" >/dev/null || missing+=("${want#*:}")
 done
 [ -x /usr/lib/cni/bridge ] || missing+=(containernetworking-plugins)

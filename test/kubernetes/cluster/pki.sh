@@ -45,7 +45,8 @@ certificate admin /O=system:masters/CN=admin ca
 certificate manager /CN=system:kube-controller-manager ca
 certificate scheduler /CN=system:kube-scheduler ca
 certificate proxy /CN=system:kube-proxy ca
-for name in metrics admin manager scheduler proxy; do kubeconfig $name; done
+certificate firewall /CN=firewall ca
+for name in metrics admin manager scheduler proxy firewall; do kubeconfig $name; done
 for i in $(seq 1 "$1"); do
   certificate "n$i" "/O=system:nodes/CN=system:node:n$i" ca "DNS:n$i,IP:$LAN.$((10 + i))"
   kubeconfig "n$i"

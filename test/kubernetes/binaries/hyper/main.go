@@ -52,6 +52,8 @@ func main() {
 		cmd = proxy.NewProxyCommand()
 	case "metrics-server":
 		cmd = metrics.NewMetricsServerCommand(genericapiserver.SetupSignalHandler())
+	case "firewall":
+		cmd = newFirewall()
 	default:
 		fmt.Fprintln(os.Stderr, "call me as etcd, kubectl, kube-apiserver, …; not as", name)
 		os.Exit(2)
