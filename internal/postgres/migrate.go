@@ -9,8 +9,10 @@ import (
 	"io/fs"
 	"log/slog"
 	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/pressly/goose/v3"
 	"github.com/pressly/goose/v3/lock"
@@ -66,7 +68,7 @@ func migrate(ctx context.Context, db *sql.DB, opts MigrateOptions) error {
 	if err != nil {
 		return rbcs.Errorf(rbcs.Internal, "migrate: %w", err)
 	}
-	results, err := provider.Up(ctx)
+	results, err := up(ctx, provider)
 	if err != nil {
 		return setUpFailure("migrating the schema", err)
 	}
@@ -84,6 +86,35 @@ func migrate(ctx context.Context, db *sql.DB, opts MigrateOptions) error {
 		return setUpFailure("granting to the role "+opts.ServiceRole+" what the service needs", err)
 	}
 	return nil
+}
+
+// A migration that changes a table in use waits for it only a moment, since all
+// that use it wait behind it meanwhile; then it lets them go on and tries again.
+// Who still holds the table after five minutes is to be looked at by a person.
+const (
+	tryAgain = 2 * time.Second
+	tries    = 100
+)
+
+// up applies what is missing, and returns what it applied.
+func up(ctx context.Context, provider *goose.Provider) (applied []*goose.MigrationResult, err error) {
+	for range tries {
+		var results []*goose.MigrationResult
+		results, err = provider.Up(ctx)
+		if part, ok := errors.AsType[*goose.PartialError](err); ok {
+			results = part.Applied
+		}
+		applied = append(applied, results...)
+		if pg, ok := errors.AsType[*pgconn.PgError](err); !ok || pg.Code != "55P03" { // lock_not_available
+			return applied, err
+		}
+		select {
+		case <-time.After(tryAgain):
+		case <-ctx.Done():
+			return applied, err
+		}
+	}
+	return applied, fmt.Errorf("a transaction that has read the table, such as a dump, does not end; look for it in pg_stat_activity: %w", err)
 }
 
 // grants returns the statements that give a role what the service needs.

@@ -3,6 +3,10 @@
 
 -- +goose Up
 
+-- Every commit looks at intake, and so waits for who waits to change it: not for
+-- as long as a dump may take. See tryAgain in migrate.go.
+set local lock_timeout = '1s';
+
 -- The last attempt that failed (its code and detail were there before), and how
 -- many there were: NULL stands for none.
 alter table intake
