@@ -23,8 +23,9 @@ test: deps ## everything but the long suites
 	$(MAKE) chart image-test
 
 .PHONY: race
-race: deps ## the tests under the race detector
-	$(GO) test -count=1 -race -short ./...
+race: ## the tests under the race detector
+	./test/deps.sh race
+	CGO_ENABLED=1 $(GO) test -count=1 -race -short ./...
 
 .PHONY: cover
 cover: deps ## coverage of the core packages, with the threshold
