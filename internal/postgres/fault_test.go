@@ -34,7 +34,7 @@ func execute(t *testing.T, conn *pgx.Conn, sql string, args ...any) {
 // eventually polls a query until it yields true.
 func eventually(t *testing.T, conn *pgx.Conn, sql string, args ...any) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	for {
 		var ok bool
@@ -44,6 +44,7 @@ func eventually(t *testing.T, conn *pgx.Conn, sql string, args ...any) {
 		if ok {
 			return
 		}
+		time.Sleep(time.Millisecond) // between two looks
 	}
 }
 

@@ -126,7 +126,7 @@ func TestLogUnderCommittersOverCrashes(t *testing.T) {
 	watcher := func() *pgx.Conn { return connect(t, server.URL) }
 	rows := 0
 	for range crashes {
-		rows += 20000
+		rows += 4000
 		eventually(t, watcher(), "select count(*) > $1 from transactions", rows)
 		crash(t, server)
 	}
