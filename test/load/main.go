@@ -54,6 +54,8 @@ var measurements = []measurement{
 	{"service CPU gateway", perServiceCPU(true)},
 	{"service CPU direct at a rate", perServiceCPU(false, "--rate", sameRate)},
 	{"service CPU gateway at a rate", perServiceCPU(true, "--rate", sameRate)},
+	{"service CPU direct at a high rate", perServiceCPU(false, "--rate", highRate)},
+	{"service CPU gateway at a high rate", perServiceCPU(true, "--rate", highRate)},
 	{"cache batch uniform", withCache("--workload", "uniform", "--clients", "8", "--batch", "1000")},
 	{"cache single uniform", withCache("--workload", "uniform", "--clients", "256")},
 	{"postgres mixed", onPostgres("--workload", "mixed", "--clients", "256")},
@@ -84,12 +86,16 @@ var ratios = []struct {
 	{"cache balance reads", "empty handler", 0.6},
 	{"service CPU gateway", "service CPU direct", 0.8}, // per second of processor time in the service
 	{"service CPU gateway at a rate", "service CPU direct at a rate", 0.8},
+	{"service CPU gateway at a high rate", "service CPU direct at a high rate", 0.8},
 }
 
 // sameRate is what a small machine does also through a gateway. As fast as each
 // can, the way that is slower makes smaller commits, which cost the service more
 // for each transaction; at one rate that is no part of the difference.
 const sameRate = "2500"
+
+// highRate is about three quarters of what two processors do through a gateway.
+const highRate = "8000"
 
 // machine is what all measurements of one run share.
 type machine struct {
