@@ -11,6 +11,25 @@ import (
 	"rbcs"
 )
 
+// recordOnly records a transfer and does not commit it: it has its time already,
+// which is returned, and nobody sees it. What the test leaves open is rolled back.
+func recordOnly(t *testing.T, s *Store, id string) (*transaction, time.Time) {
+	t.Helper()
+	tx, err := s.begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { tx.rollback(context.Background()) })
+	l, err := tx.load(t.Context(), []*rbcs.Transaction{transfer(id)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tx.record(t.Context(), s.number(l, l.Decide())); err != nil {
+		t.Fatal(err)
+	}
+	return tx, l.Now
+}
+
 // TestPastDoesNotChange asks for the past while a commit is held open that has
 // its time already: the answers wait for it.
 func TestPastDoesNotChange(t *testing.T) {
@@ -19,19 +38,8 @@ func TestPastDoesNotChange(t *testing.T) {
 	createAccounts(t, s, 2)
 	commitOne(t, s, "1")
 	watcher := connect(t, dsn)
-	tx, err := s.begin(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer tx.rollback(t.Context())
-	l, err := tx.load(t.Context(), []*rbcs.Transaction{transfer("2")})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := tx.record(t.Context(), s.number(l, l.Decide())); err != nil {
-		t.Fatal(err)
-	}
-	at := l.Now.Add(time.Microsecond)
+	tx, decided := recordOnly(t, s, "2")
+	at := decided.Add(time.Microsecond)
 
 	var balance rbcs.Balance
 	var history []rbcs.Entry
@@ -60,7 +68,7 @@ func TestPastDoesNotChange(t *testing.T) {
 	}
 	short, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
-	_, err = s.BalanceAt(short, "a:0", at)
+	_, err := s.BalanceAt(short, "a:0", at)
 	wantCode(t, err, rbcs.Unavailable)
 	if err := tx.commit(t.Context()); err != nil {
 		t.Fatal(err)
@@ -94,18 +102,7 @@ func TestPastWaitsForALongCommit(t *testing.T) {
 	createAccounts(t, s, 2)
 	committed := commitOne(t, s, "1").CommittedAt
 	watcher := connect(t, dsn)
-	tx, err := s.begin(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer tx.rollback(t.Context())
-	l, err := tx.load(t.Context(), []*rbcs.Transaction{transfer("2")})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := tx.record(t.Context(), s.number(l, l.Decide())); err != nil {
-		t.Fatal(err)
-	}
+	tx, decided := recordOnly(t, s, "2")
 	moveClock(t, watcher, "1 hour")
 	later := openStore(t, dsn)
 	if b, err := later.BalanceAt(t.Context(), "a:0", committed); err != nil || b.Version != 1 {
@@ -113,7 +110,7 @@ func TestPastWaitsForALongCommit(t *testing.T) {
 	}
 	answer := make(chan rbcs.Balance, 1)
 	go func() {
-		b, err := later.BalanceAt(t.Context(), "a:0", l.Now)
+		b, err := later.BalanceAt(t.Context(), "a:0", decided)
 		if err != nil {
 			t.Error(err)
 		}
@@ -123,8 +120,8 @@ func TestPastWaitsForALongCommit(t *testing.T) {
 	if err := tx.commit(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if b := <-answer; b.Version != 2 || !b.AsOf.Equal(l.Now) {
-		t.Errorf("the balance is of version %d as of %v, want 2 as of %v", b.Version, b.AsOf, l.Now)
+	if b := <-answer; b.Version != 2 || !b.AsOf.Equal(decided) {
+		t.Errorf("the balance is of version %d as of %v, want 2 as of %v", b.Version, b.AsOf, decided)
 	}
 }
 
