@@ -2,6 +2,7 @@ package engine_test
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -32,19 +33,21 @@ func passNone(t *testing.T, kind fault, n, inFlight int) {
 		q.Turn = []rbcs.Turn{rbcs.FromQueue, rbcs.Tentative}[i/2%2]
 		txs = append(txs, q)
 	}
+	direct, alone := tx("direct", txs[n].Source, "sink"), true
 	store := &fakeStore{pause: time.Second, script: func(_ int, batch []*rbcs.Transaction) fault {
-		for _, other := range batch {
-			if other == txs[n] {
-				return kind
-			}
+		if !slices.Contains(batch, txs[n]) {
+			return none
 		}
-		return none
+		alone = alone && !slices.Contains(batch, direct)
+		return kind
 	}}
 	e := newEngine(t, store, engine.Config{MaxBatch: 4, InFlight: inFlight, Deadline: 20 * time.Second, Logger: quiet})
 	claim := submit(t.Context(), e, txs...)
-	client := submit(t.Context(), e, tx("direct", txs[n].Source, "sink"))
+	client := submit(t.Context(), e, direct)
 	stop(t, e)
-	client.want(t, "")
+	if alone { // accounts whose hashes collide may look hot, and the last batch take it in
+		client.want(t, "")
+	}
 	codes, stuckFrom := claim.codes(), map[string]int{}
 	for i, q := range txs {
 		_, decided := store.decided[q.ID]
