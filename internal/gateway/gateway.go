@@ -50,6 +50,10 @@ type Config struct {
 	// them: a proxy that is trusted sets them. Otherwise they are replaced.
 	BehindProxy bool
 
+	// HTTP2 speaks HTTP/2 to the instances: fewer connections, and one that is dead
+	// is noticed sooner, at more of their processor time (ADR 0010).
+	HTTP2 bool
+
 	Logger       *slog.Logger // nil: slog.Default
 	Version      string       // of the program
 	ProbeEvery   time.Duration
@@ -129,6 +133,7 @@ func New(cfg Config) (*Gateway, error) {
 	}
 	g := &Gateway{Config: cfg, front: rest.NewFront(cfg.Hosts, cfg.MaxBodies), budget: newBudget(cfg.Now()), serial: newSerial(), silence: silence}
 	g.pool = newPool(cfg.Logger, cfg.Now, cfg.ProbeEvery)
+	g.pool.http2 = cfg.HTTP2
 	g.metrics = newMetrics(cfg.Version, g.pool,
 		func() float64 { return float64(g.inFlight.Load()) }, func() float64 { return float64(g.front.Reserved()) })
 	g.pool.metrics = g.metrics

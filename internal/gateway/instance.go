@@ -70,6 +70,16 @@ func newInstance(address string) *instance {
 	}
 }
 
+// speakHTTP2 puts the requests on few connections, as many on each as the
+// instance allows, instead of one on each. No TLS and no upgrade: the service
+// takes it so. A connection that is silent is asked whether it lives, since
+// everything in flight hangs on it.
+func (i *instance) speakHTTP2() {
+	i.transport.Protocols = new(http.Protocols)
+	i.transport.Protocols.SetUnencryptedHTTP2(true)
+	i.transport.HTTP2 = &http.HTTP2Config{SendPingTimeout: probeTimeout, PingTimeout: probeTimeout}
+}
+
 // probeNow makes the next probe happen at once.
 func (i *instance) probeNow() {
 	select {

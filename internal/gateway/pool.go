@@ -20,6 +20,7 @@ type pool struct {
 	logger  *slog.Logger
 	now     func() time.Time
 	every   time.Duration // between two probes
+	http2   bool          // to the instances
 	metrics *metrics
 
 	mu       sync.Mutex
@@ -73,6 +74,9 @@ func (p *pool) set(ctx context.Context, addresses []string) {
 // add begins to watch an instance. REQUIRES: the mutex is held.
 func (p *pool) add(ctx context.Context, address string) {
 	i := newInstance(address)
+	if p.http2 {
+		i.speakHTTP2()
+	}
 	i.counters = p.metrics.counters(address)
 	ctx, i.cancel = context.WithCancel(ctx)
 	p.all[address] = i

@@ -41,7 +41,8 @@ type site struct {
 	client    *http.Client
 }
 
-func newSite(t *testing.T) *site {
+// The gateway gets the given flags, too.
+func newSite(t *testing.T, flags ...string) *site {
 	t.Helper()
 	s := &site{
 		store:  testenv.Postgres(t),
@@ -55,13 +56,27 @@ func newSite(t *testing.T) *site {
 		}
 		s.serve(t, i)
 	}
-	s.gateway = testenv.Run(t, "gateway", "--listen", "127.0.0.1:0", "--probe-every", "100ms", "--discover", "static:"+strings.Join(s.addresses[:], ","))
-	s.awaitReady(t, 2)
+	s.startGateway(t, flags...)
 	s.ok(t, http.MethodPost, "/v1/accounts", `{"number":"bank","currency":"USD","overdraft":"unlimited"}`)
 	for i := range 10 {
 		s.ok(t, http.MethodPost, "/v1/accounts", fmt.Sprintf(`{"number":"user:%d","currency":"USD"}`, i))
 	}
 	return s
+}
+
+// startGateway starts a gateway before the two instances.
+func (s *site) startGateway(t *testing.T, flags ...string) {
+	t.Helper()
+	s.gateway = testenv.Run(t, append([]string{
+		"gateway", "--listen", "127.0.0.1:0", "--probe-every", "100ms", "--discover", "static:" + strings.Join(s.addresses[:], ","),
+	}, flags...)...)
+	s.awaitReady(t, 2)
+}
+
+// eachProtocol runs a test with either protocol between the gateway and its instances.
+func eachProtocol(t *testing.T, test func(t *testing.T, s *site)) {
+	t.Run("HTTP/1.1", func(t *testing.T) { test(t, newSite(t)) })
+	t.Run("HTTP/2", func(t *testing.T) { test(t, newSite(t, "--http2")) })
 }
 
 // serve starts an instance, again perhaps.
@@ -206,8 +221,9 @@ func (l *load) stop(t *testing.T, s *site) {
 
 // TestInstanceKilledUnderLoad kills one of two, twice; nobody who calls the
 // gateway sees it.
-func TestInstanceKilledUnderLoad(t *testing.T) {
-	s := newSite(t)
+func TestInstanceKilledUnderLoad(t *testing.T) { eachProtocol(t, killEach) }
+
+func killEach(t *testing.T, s *site) {
 	l := s.startLoad(t, 32)
 	for i := range s.instances {
 		end(t, s.instances[i], syscall.SIGKILL)
@@ -222,8 +238,9 @@ func TestInstanceKilledUnderLoad(t *testing.T) {
 
 // TestRollingRestartUnderLoad stops and starts each instance in turn, without a
 // drain delay; nobody who calls the gateway sees it.
-func TestRollingRestartUnderLoad(t *testing.T) {
-	s := newSite(t)
+func TestRollingRestartUnderLoad(t *testing.T) { eachProtocol(t, restartEach) }
+
+func restartEach(t *testing.T, s *site) {
 	l := s.startLoad(t, 32)
 	for i := range s.instances {
 		end(t, s.instances[i], syscall.SIGTERM)
@@ -276,8 +293,9 @@ func TestGatewayStoppedUnderLoad(t *testing.T) {
 }
 
 // TestThroughTheGateway passes what is long or never ends.
-func TestThroughTheGateway(t *testing.T) {
-	s := newSite(t)
+func TestThroughTheGateway(t *testing.T) { eachProtocol(t, passThrough) }
+
+func passThrough(t *testing.T, s *site) {
 	response, err := s.client.Get(s.gateway.URL + "/v1/events?after=0")
 	if err != nil {
 		t.Fatal(err)

@@ -174,7 +174,11 @@ func (g resender) send(x *exchange, i *instance, r *http.Request) (*http.Respons
 	u.Host = i.address
 	out.URL, out.Host = &u, "" // by its own name: what the client called is in X-Forwarded-Host, and was checked here
 	if len(x.body) > 0 {
-		out.Body = io.NopCloser(bytes.NewReader(x.body))
+		body := func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(x.body)), nil }
+		out.Body, _ = body()
+		if g.HTTP2 { // which begins anew what the instance says it has not looked at; HTTP/1.1 would believe an Idempotency-Key
+			out.GetBody = body
+		}
 	}
 	response, err := i.transport.RoundTrip(out)
 	if err == nil {

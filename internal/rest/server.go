@@ -21,9 +21,15 @@ const (
 // Its WriteTimeout is for clients that do not take their answer. It is far longer
 // than reading a request and deciding it take together: it must not cut off the
 // answer that tells what became of the money. Streams set deadlines of their own.
+//
+// It speaks HTTP/1.1, and HTTP/2 without TLS to whoever begins with it.
 func NewServer(handler http.Handler, logger *slog.Logger) *http.Server {
+	protocols := new(http.Protocols)
+	protocols.SetHTTP1(true)
+	protocols.SetUnencryptedHTTP2(true)
 	return &http.Server{
 		Handler:           handler,
+		Protocols:         protocols,
 		ReadHeaderTimeout: readHeaderTimeout,
 		ReadTimeout:       readTimeout,
 		WriteTimeout:      answerTimeout,

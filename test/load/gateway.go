@@ -9,11 +9,20 @@ import (
 	"rbcs/internal/testenv"
 )
 
+// way is how the load reaches the service.
+type way int
+
+const (
+	direct way = iota
+	gatewayHTTP1
+	gatewayHTTP2
+)
+
 // perServiceCPU measures single transactions on PostgreSQL, per second of
 // processor time that the service takes for them, directly or through a gateway.
 // What the gateway took is written to standard error. There are few accounts,
 // since making and comparing them takes the service's time too.
-func perServiceCPU(throughGateway bool, bench ...string) func(context.Context, *machine) (float64, error) {
+func perServiceCPU(way way, bench ...string) func(context.Context, *machine) (float64, error) {
 	return func(ctx context.Context, m *machine) (perSecond float64, err error) {
 		dsn, drop, err := m.database(ctx)
 		if err != nil {
@@ -25,11 +34,11 @@ func perServiceCPU(throughGateway bool, bench ...string) func(context.Context, *
 			return 0, err
 		}
 		defer func() { err = errors.Join(err, service.stop()) }()
-		if !throughGateway {
+		if way == direct {
 			_, perSecond, err = m.perCPU(ctx, service, service, bench)
 			return perSecond, err
 		}
-		gateway, err := m.start(ctx, "gateway", "--discover", "static:"+testenv.HostOf(service.URL))
+		gateway, err := m.start(ctx, "gateway", "--discover", "static:"+testenv.HostOf(service.URL), fmt.Sprintf("--http2=%t", way == gatewayHTTP2))
 		if err != nil {
 			return 0, err
 		}

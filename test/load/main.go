@@ -50,12 +50,13 @@ var measurements = []measurement{
 	{"sqlite single uniform", onSQLite("--workload", "uniform", "--clients", "256")},
 	{"sqlite single hot", onSQLite("--workload", "hot", "--clients", "256")},
 	{"sqlite single hold", onSQLite("--workload", "hold", "--clients", "256")},
-	{"service CPU direct", perServiceCPU(false)},
-	{"service CPU gateway", perServiceCPU(true)},
-	{"service CPU direct at a rate", perServiceCPU(false, "--rate", sameRate)},
-	{"service CPU gateway at a rate", perServiceCPU(true, "--rate", sameRate)},
-	{"service CPU direct at a high rate", perServiceCPU(false, "--rate", highRate)},
-	{"service CPU gateway at a high rate", perServiceCPU(true, "--rate", highRate)},
+	{"service CPU direct", perServiceCPU(direct)},
+	{"service CPU gateway", perServiceCPU(gatewayHTTP1)},
+	{"service CPU direct at a rate", perServiceCPU(direct, "--rate", sameRate)},
+	{"service CPU gateway at a rate", perServiceCPU(gatewayHTTP1, "--rate", sameRate)},
+	{"service CPU gateway HTTP/2 at a rate", perServiceCPU(gatewayHTTP2, "--rate", sameRate)},
+	{"service CPU direct at a high rate", perServiceCPU(direct, "--rate", highRate)},
+	{"service CPU gateway at a high rate", perServiceCPU(gatewayHTTP1, "--rate", highRate)},
 	{"cache batch uniform", withCache("--workload", "uniform", "--clients", "8", "--batch", "1000")},
 	{"cache single uniform", withCache("--workload", "uniform", "--clients", "256")},
 	{"postgres mixed", onPostgres("--workload", "mixed", "--clients", "256")},
@@ -86,6 +87,7 @@ var ratios = []struct {
 	{"cache balance reads", "empty handler", 0.6},
 	{"service CPU gateway", "service CPU direct", 0.8}, // per second of processor time in the service
 	{"service CPU gateway at a rate", "service CPU direct at a rate", 0.8},
+	{"service CPU gateway HTTP/2 at a rate", "service CPU direct at a rate", 0.8},
 	{"service CPU gateway at a high rate", "service CPU direct at a high rate", 0.8},
 }
 
