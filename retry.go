@@ -2,6 +2,15 @@ package rbcs
 
 import "time"
 
+// MaxAttempts is how many decisions an ID may have: the first and its explicit
+// retries. They are told together, and PostgreSQL numbers them in 16 bits.
+const MaxAttempts = 1000
+
+// TriedTooOften refuses one more retry of an ID.
+func TriedTooOften(id string) *Error {
+	return Errorf(InvalidRequest, "the transaction %s was decided %d times, which is the most; submit it under another ID", id, MaxAttempts)
+}
+
 // Again returns what decides a rejected transaction once more, explicitly, as
 // the attempt after r. What follows from what it refers to is left out: the
 // accounts and the currency of a settlement, and when it happens. A settlement

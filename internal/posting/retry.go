@@ -19,6 +19,9 @@ func (b *Batch) retry(t *rbcs.Transaction, d *Decision) {
 	case recorded.Status != rbcs.Rejected:
 		d.Result = rbcs.Result{Transaction: *t, Err: rbcs.NotRetried(t.ID)}
 		return
+	case recorded.Attempt >= rbcs.MaxAttempts:
+		d.Result = rbcs.Result{Transaction: *t, Err: rbcs.TriedTooOften(t.ID)}
+		return
 	}
 	again := *t
 	if was := &recorded.Transaction; !t.Settles() && t.Currency == "" && was.Currency != "" {

@@ -13,6 +13,7 @@ var retryTests = []test{
 	{"refused", testRetryRefused},
 	{"settlements", testRetrySettlements},
 	{"twins", testRetryTwins},
+	{"bounded", testRetryBounded},
 }
 
 // retried is an explicit retry of a submitted transaction, as the given attempt.
@@ -111,6 +112,31 @@ func testRetrySettlements(e *env) {
 	e.wantOutcomes(m, "held posted posted hold_not_open amount_exceeds_reversible",
 		retried(h, 2), retried(t, 2), retried(capture, 3), retried(release, 2), reversal)
 	e.wantOutcomes(m, "posted amount_exceeds_reversible", e.settle(rbcs.Reversal, "v2", t, "50"), e.settle(rbcs.Reversal, "v3", t, "100.01"))
+}
+
+// testRetryBounded retries an ID as often as it may be, and once more when there
+// are funds: that is refused, and nothing moves.
+func testRetryBounded(e *env) {
+	_, a, b := e.pair()
+	t := e.transfer("t", a, b, "150")
+	batch := []*rbcs.Transaction{t}
+	for attempt := 2; attempt <= rbcs.MaxAttempts; attempt++ {
+		batch = append(batch, retried(t, attempt))
+	}
+	e.commit(batch...)
+	e.update(a, rbcs.AccountChange{Overdraft: &rbcs.OverdraftChange{Unlimited: true}})
+	last := e.recorded(t.ID).Result
+	if last.Attempt != rbcs.MaxAttempts {
+		e.t.Fatalf("the last of them is attempt %d", last.Attempt)
+	}
+	again := last.Again()
+	e.wantCode(e.one(&again).Err, rbcs.InvalidRequest)
+	if replay := e.one(retried(t, rbcs.MaxAttempts)); !replay.Replayed || replay.Code != rbcs.InsufficientFunds {
+		e.t.Errorf("a replay of the last attempt: %+v", replay)
+	}
+	if balance := e.get(b).Balance; !balance.IsZero() {
+		e.t.Errorf("balance %v", balance)
+	}
 }
 
 // testRetryTwins retries from many sides at once what two instances find

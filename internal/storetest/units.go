@@ -64,6 +64,9 @@ func (m *model) retry(t *rbcs.Transaction, got *rbcs.Result) rbcs.Result {
 	if latest.Status != rbcs.Rejected {
 		return *failure(t, rbcs.NotRejected)
 	}
+	if latest.Attempt >= rbcs.MaxAttempts {
+		return *failure(t, rbcs.InvalidRequest)
+	}
 	words := *t
 	if !t.Settles() && t.Currency == "" && latest.Transaction.Currency != "" { // its currency stays what it was
 		words.Currency, words.Amount = latest.Transaction.Currency, latest.Transaction.Amount
