@@ -87,6 +87,7 @@ const (
 	positive      = 0x0000
 	negative      = 0x4000
 	maxNumeric    = (rbcs.MaxDigits + 3) / 4 // digits in base 10,000
+	maxFirst      = 100                      // the first of so many digits is below it: it has what 36 decimal digits leave of 38
 )
 
 type encodeBinary struct{}
@@ -146,8 +147,8 @@ func decodeBinary(src []byte) (rbcs.Amount, error) {
 	if sign != positive && sign != negative || len(src) != 2*count {
 		return rbcs.Amount{}, fmt.Errorf("a numeric that is not a number: sign %#x, %d digits in %d bytes", sign, count, len(src))
 	}
-	if weight >= maxNumeric {
-		return rbcs.Amount{}, rbcs.ErrAmountRange
+	if weight >= maxNumeric || weight == maxNumeric-1 && count > 0 && binary.BigEndian.Uint16(src) >= maxFirst {
+		return rbcs.Amount{}, rbcs.ErrAmountRange // so that nothing below wraps
 	}
 	if count > weight+1 {
 		return rbcs.Amount{}, fmt.Errorf("a numeric that is not an amount: %d digits, the first of weight %d", count, weight)
@@ -161,10 +162,7 @@ func decodeBinary(src []byte) (rbcs.Amount, error) {
 		carry, product := bits.Mul64(low, numericBase)
 		var c uint64
 		low, c = bits.Add64(product, digit, 0)
-		high = high*numericBase + carry + c // below 10⁴⁰ < 2¹³³: what wraps is refused by the range
-		if high > 1<<63-1 {
-			return rbcs.Amount{}, rbcs.ErrAmountRange
-		}
+		high = high*numericBase + carry + c // below 10³⁸ < 2¹²⁷
 	}
 	amount, err := rbcs.AmountFromWords(int64(high), low)
 	if sign == negative {
