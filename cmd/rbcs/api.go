@@ -55,12 +55,13 @@ type timeFlag struct{ time.Time }
 
 // UnmarshalText reads RFC 3339, or a date, which begins at midnight UTC.
 func (t *timeFlag) UnmarshalText(text []byte) (err error) {
-	for _, layout := range []string{time.RFC3339Nano, time.DateOnly} {
-		if t.Time, err = time.Parse(layout, string(text)); err == nil {
-			return nil
-		}
+	if t.Time, err = rbcs.ParseTime(string(text)); err != nil {
+		t.Time, err = time.Parse(time.DateOnly, string(text))
 	}
-	return fmt.Errorf("%q is not a time such as 2026-01-31T12:00:00Z, or a date such as 2026-01-31", text)
+	if err != nil || t.IsZero() {
+		return fmt.Errorf("%q is not a time such as 2026-01-31T12:00:00Z, or a date such as 2026-01-31", text)
+	}
+	return nil
 }
 
 // formatTime writes a moment for a person.

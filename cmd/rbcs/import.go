@@ -95,6 +95,9 @@ func (c *ImportCmd) Run(ctx context.Context, m *Main) (err error) {
 	defer files.close()
 	s := &importSummary{start: time.Now(), rejected: map[rbcs.Code]int64{}, out: m.Stderr}
 	if c.Errors != "" {
+		if files.has(c.Errors) {
+			return usagef("--errors: %s is itself imported, and would be overwritten", c.Errors)
+		}
 		f, failure := os.Create(c.Errors)
 		if failure != nil {
 			return fmt.Errorf("--errors: %w", failure)

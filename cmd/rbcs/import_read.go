@@ -34,7 +34,8 @@ type importFiles struct {
 	names []string
 	files []io.Reader
 	opens []*os.File
-	total int64 // bytes; 0 where it is not known
+	infos []os.FileInfo // of what is a file, standard input too
+	total int64         // bytes; 0 where it is not known
 	done  atomic.Int64
 
 	imported atomic.Int64 // bytes whose lines are decided
@@ -52,6 +53,11 @@ func openImports(names []string, stdin io.Reader) (*importFiles, error) {
 	for i, name := range names {
 		if name == "-" {
 			f.names[i], known = "stdin", false
+			if file, ok := stdin.(*os.File); ok {
+				if info, err := file.Stat(); err == nil {
+					f.infos = append(f.infos, info)
+				}
+			}
 			f.files = append(f.files, &countingReader{stdin, &f.done})
 			continue
 		}
@@ -67,6 +73,7 @@ func openImports(names []string, stdin io.Reader) (*importFiles, error) {
 			f.close()
 			return nil, errors.Join(fmt.Errorf("%s is not a file to import", name), err)
 		}
+		f.infos = append(f.infos, info)
 		known = known && info.Mode().IsRegular()
 		f.total += info.Size()
 	}
@@ -74,6 +81,12 @@ func openImports(names []string, stdin io.Reader) (*importFiles, error) {
 		f.total = 0
 	}
 	return f, nil
+}
+
+// has reports whether the path is one of the files, by whichever name.
+func (f *importFiles) has(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && slices.ContainsFunc(f.infos, func(other os.FileInfo) bool { return os.SameFile(info, other) })
 }
 
 func (f *importFiles) close() {

@@ -13,6 +13,7 @@ import (
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
+	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -148,6 +149,31 @@ func TestImportFormats(t *testing.T) {
 	cut := writeFile(t, packed.String()[:packed.Len()-12])
 	run(t, "import", "--url", s.URL(), cut).says(t, exitFailed, cut+": it cannot be read", "unexpected EOF; repair the file first")
 	run(t, "import", "--store", string(sqliteStore(t)), "--errors", "nosuch/x", accounts).says(t, exitFailed, "rbcs: --errors: open")
+}
+
+// TestImportKeepsItsFiles: the list of refused lines does not overwrite what is imported.
+func TestImportKeepsItsFiles(t *testing.T) {
+	file := writeFile(t, broken)
+	link := filepath.Join(t.TempDir(), "link")
+	if err := os.Symlink(file, link); err != nil {
+		t.Fatal(err)
+	}
+	in, err := os.Open(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = in.Close() }()
+	for _, name := range []string{file, "-"} {
+		var stderr bytes.Buffer
+		m := Main{Stdin: in, Stdout: io.Discard, Stderr: &stderr}
+		code := m.Run(t.Context(), []string{"import", "--store", string(sqliteStore(t)), "--errors", link, name})
+		if code != exitUsage || !strings.Contains(stderr.String(), link+" is itself imported") {
+			t.Errorf("%s: exit code %d: %s", name, code, stderr.String())
+		}
+	}
+	if readFile(t, file) != broken {
+		t.Error("the file was overwritten")
+	}
 }
 
 // broken is a file with every way of going wrong, and what is said about each line.

@@ -140,21 +140,25 @@ func (f *fields) transaction() (*rbcs.Transaction, error) {
 	return t, unread.err()
 }
 
-// time reads a time with its zone. What it cannot read is a fault, and some
-// valid time, so that it is not found at fault twice.
+// time reads a time as the service does. What it cannot read is a fault, and
+// some valid time, so that it is not found at fault twice.
 func (f *fields) time(i int, faults *faults) time.Time {
 	text := f.value[i]
-	t, err := time.Parse(time.RFC3339Nano, text)
-	if err == nil {
+	t, err := rbcs.ParseTime(text)
+	switch {
+	case err == nil:
 		return t
-	}
-	err = fmt.Errorf("%q is not a time such as 2026-01-31T12:00:00Z, with its zone", text)
-	if text == "" {
+	case text == "":
 		err = errors.New("the time is missing")
+	case len(text) <= maxEcho:
+		err = fmt.Errorf("%q: %w", text, err)
 	}
 	faults.check(fieldNames[i], err)
 	return time.Unix(0, 0)
 }
+
+// maxEcho bounds what a fault repeats of a line.
+const maxEcho = 64
 
 func (f *fields) metadata(faults *faults) string {
 	text := f.value[fieldMetadata]

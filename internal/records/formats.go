@@ -89,9 +89,12 @@ type header struct {
 }
 
 // readHeader reads the header row. The separator is the one of comma,
-// semicolon and tab that it has most of.
+// semicolon and tab that it has most of. Blank lines before it are skipped.
 func (r *Reader) readHeader() error {
 	line, err := r.readLine()
+	for err == nil && len(bytes.TrimSpace(line)) == 0 {
+		line, err = r.readLine()
+	}
 	if errors.Is(err, io.EOF) {
 		r.csv = &header{comma: ','}
 		return nil // an empty file has nothing to say

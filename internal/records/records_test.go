@@ -116,11 +116,11 @@ func TestBadLines(t *testing.T) {
 		tx(`"1.50"`, `"1`+strings.Repeat("0", 40)+`"`):                         "amount: the amount has more than 38 digits",
 		tx(`"amount":"1.50",`, ``):                                             "amount: the amount is missing",
 		tx(`,"timestamp":"2026-01-31T12:00:00Z"`, ``):                          "timestamp: the time is missing",
-		tx(`12:00:00Z`, `12:00:00`):                                            `timestamp: "2026-01-31T12:00:00" is not a time such as`,
+		tx(`12:00:00Z`, `12:00:00`):                                            `timestamp: "2026-01-31T12:00:00": a time is written as RFC 3339`,
 		tx(`"id":`, `"type":"gift","id":`):                                     `type: the type "gift" is not known`,
 		tx(`"id":`, `"description":"a\u0000b","id":`):                          "description: the text has control characters",
 		tx(`"id":`, `"metadata":[],"id":`):                                     "metadata: metadata is not a JSON object",
-		tx(`"id":`, `"expires_at":"soon","id":`):                               `expires_at: "soon" is not a time`,
+		tx(`"id":`, `"expires_at":"soon","id":`):                               `expires_at: "soon": a time is written`,
 		tx(`"t1","source":"a"`, `"","source":""`):                              "id: the ID is missing; source: the account number is missing",
 		`{"number":"a b","currency":"USD"}`:                                    "number: an account number consists of",
 		`{"number":"a"}`:                                                       "currency: the currency is missing",
@@ -131,7 +131,12 @@ func TestBadLines(t *testing.T) {
 		"{\"id\":\"t\x01\",\"source\":\"a\",\"destination\":\"b\"}":            "it is not valid JSON",
 		tx(`"id":`, "\"description\":\"\xff\xfe\",\"id\":"):                    "UTF-8",
 		tx(`"id":`, `"metadata":{"a":1,"a":2},"id":`):                          `the name "a" stands twice`,
-		tx(`"2026-01-31T12:00:00Z"`, `"20000-01-31T12:00:00Z"`):                "is not a time",
+		tx(`"2026-01-31T12:00:00Z"`, `"20000-01-31T12:00:00Z"`):                "the year has more than four digits",
+		tx(`T12:00:00Z`, `T2:00:00Z`):                                          "a time is written as RFC 3339", // what time.Parse would take
+		tx(`12:00:00Z`, `12:00:00,5Z`):                                         "a time is written as RFC 3339",
+		tx(`12:00:00Z`, `12:00:00+24:00`):                                      "a time is written as RFC 3339",
+		tx(`2026-01-31T12`, `0001-01-01T00`):                                   "write when it was",
+		tx(`12:00:00Z`, strings.Repeat("9", 100)):                              "timestamp: a time is written as RFC 3339",
 		tx(`"destination":"b"`, `"destination":"`+strings.Repeat("b", 65)+`"`): "destination: the account number has 65 characters",
 	} {
 		list, bad := read(t, "f.ndjson", goodLine+"\n"+line+"\n"+goodLine+"\n")
@@ -141,6 +146,17 @@ func TestBadLines(t *testing.T) {
 		} else if !strings.HasPrefix(bad[0], "f.ndjson:2: ") || !strings.Contains(bad[0], want) {
 			t.Errorf("%s: the reason is %q, not %q", short, bad[0], want)
 		}
+	}
+}
+
+// TestBlankLinesBeforeTheHeader: they are no header, and count as lines.
+func TestBlankLinesBeforeTheHeader(t *testing.T) {
+	list, bad := read(t, "f.csv", "\r\n  \nnumber,currency\na,USD\nb/,USD\n")
+	if len(list) != 1 || list[0].Line != 4 || len(bad) != 1 || !strings.HasPrefix(bad[0], "f.csv:5: ") {
+		t.Errorf("%+v, bad: %q", list, bad)
+	}
+	if list, bad := read(t, "f.csv", "\n\n"); len(list)+len(bad) > 0 {
+		t.Errorf("%+v, bad: %q", list, bad)
 	}
 }
 

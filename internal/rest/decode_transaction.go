@@ -74,7 +74,7 @@ func (d *decoder) time(pointer string) (time.Time, error) {
 	if err != nil || len(d.faults) > before {
 		return time.Time{}, err
 	}
-	t, fault := parseTime(s)
+	t, fault := rbcs.ParseTime(s)
 	if fault != nil {
 		d.fault(pointer, fault.Error())
 	}

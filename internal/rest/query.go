@@ -172,7 +172,7 @@ func (f *faults) time(pointer, s string) time.Time {
 	if s == "" {
 		return time.Time{}
 	}
-	t, err := parseTime(s)
+	t, err := rbcs.ParseTime(s)
 	f.check(pointer, err)
 	return t.UTC()
 }
