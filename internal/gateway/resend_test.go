@@ -105,6 +105,7 @@ func TestDoubtOfAnAnswer(t *testing.T) {
 // TestSendsAgainWhereNobodyListens needs no request that may be repeated.
 func TestSendsAgainWhereNobodyListens(t *testing.T) {
 	a, b := newFake(t, echo), newFake(t, echo)
+	a.server.Config.SetKeepAlivesEnabled(false) // a request on a connection that is being closed is in doubt
 	u := newGateway(t, Config{ProbeEvery: time.Hour}, a, b)
 	a.server.Close()
 	for range 20 {

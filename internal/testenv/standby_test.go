@@ -8,8 +8,14 @@ func TestStandbyFollowsAndIsPromoted(t *testing.T) {
 	standby := primary.Standby(t, "work_mem=8MB")
 	execute(t, primary.URL, "alter system set synchronous_standby_names = '"+StandbyName+"'")
 	execute(t, primary.URL, "select pg_reload_conf()")
-	// Only a commit that waited for the standby's replay is certain to be seen.
-	execute(t, primary.URL, "set synchronous_commit = remote_apply; create table after as select 1")
+	if err := primary.poll(t.Context(), "select exists (select from pg_stat_replication where sync_state = 'sync')"); err != nil {
+		t.Fatal(err)
+	}
+	// The checkpointer is who tells backends to wait, and it may not know the setting yet: no commit is certain to be seen by itself.
+	execute(t, primary.URL, "create table after as select 1")
+	if err := standby.Follow(t.Context(), primary); err != nil {
+		t.Fatal(err)
+	}
 	if got := query(t, standby.URL, "select current_setting('work_mem') || count(*) from before, after"); got != "8MB1" {
 		t.Errorf("the standby answers %s", got)
 	}
