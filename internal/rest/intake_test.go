@@ -72,6 +72,9 @@ func TestSchedule(t *testing.T) {
 	}
 	wantMembers(t, object(t, w.Body.Bytes()), want)
 	wantMembers(t, c.want(202, "POST", path, path, far), want)
+	if p := c.retry(409, "far"); p["code"] != "not_rejected" || !strings.Contains(fmt.Sprint(p["detail"]), "far waits in the queue") {
+		t.Errorf("a retry of what is queued: %v", p)
+	}
 	wantMembers(t, c.want(200, "GET", one, path+"/far", ""), want)
 	conflict := c.want(409, "POST", path, path, strings.Replace(far, "2035-02-01", "2035-02-02", 1))
 	wantMembers(t, conflict["errors"].([]any)[0].(map[string]any), map[string]string{"pointer": "/retry_until"})

@@ -58,6 +58,9 @@ func (s *server) again(r *http.Request, t *rbcs.Transaction) error {
 	ctx, cancel := context.WithTimeout(r.Context(), s.RequestTimeout)
 	defer cancel()
 	recorded, err := s.Store.Transaction(ctx, id)
+	if rbcs.CodeOf(err) == rbcs.NotFound {
+		err = s.undecided(ctx, id, err)
+	}
 	switch {
 	case err != nil:
 		return err
@@ -75,4 +78,18 @@ func (s *server) again(r *http.Request, t *rbcs.Transaction) error {
 		return s.findAccounts(r, t)
 	}
 	return nil
+}
+
+// undecided says of a transaction that is not in the log where it is, if it is in the queue.
+func (s *server) undecided(ctx context.Context, id string, notFound error) error {
+	view, err := s.findQueued(ctx, id, notFound)
+	switch {
+	case err != nil:
+		return err
+	case view.entry == nil: // it was decided just now
+		return rbcs.Errorf(rbcs.Unavailable, "the transaction %s was decided just now; try again", id)
+	case view.entry.State == rbcs.IntakeDead || view.entry.State == rbcs.IntakeDiscarded:
+		return rbcs.Errorf(rbcs.NotRejected, "the transaction %s is %s in the queue, and not decided: replay it there", id, view.entry.State)
+	}
+	return rbcs.Errorf(rbcs.NotRejected, "the transaction %s waits in the queue, and is not decided yet", id)
 }

@@ -5,7 +5,6 @@ import (
 	"log/slog"
 	"net/http"
 	"reflect"
-	"strings"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -145,7 +144,7 @@ func (s *server) sendStatement(w http.ResponseWriter, r *http.Request, st *state
 	out := newBuffer()
 	defer out.free()
 	format, contentType := statementFormat(jsonStatement{}), jsonType
-	if prefersCSV(r.Header.Get("Accept")) {
+	if chosen(r, jsonType, csvType) == csvType {
 		format, contentType = csvStatement{}, csvType
 	}
 	controller := http.NewResponseController(w)
@@ -206,10 +205,4 @@ func (s *server) breakOff(r *http.Request, err error) {
 	s.Logger.LogAttrs(r.Context(), slog.LevelError, "an answer was broken off",
 		slog.String("request", r.Method+" "+r.URL.Path), slog.Any("error", err))
 	panic(http.ErrAbortHandler)
-}
-
-// prefersCSV reports whether an Accept header names CSV, and JSON not before it.
-func prefersCSV(accept string) bool {
-	csv, json := strings.Index(accept, csvType), strings.Index(accept, jsonType)
-	return csv >= 0 && (json < 0 || csv < json)
 }

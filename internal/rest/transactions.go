@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
-	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -172,14 +171,7 @@ func (s *server) postBatch(w http.ResponseWriter, r *http.Request) {
 	}
 	out := newBuffer()
 	defer out.free()
-	if accept := r.Header.Get("Accept"); accept != "" { // who names a format gets it; else it is the request's
-		switch {
-		case strings.Contains(accept, ndjsonType):
-			contentType = ndjsonType
-		case strings.Contains(accept, jsonType):
-			contentType = jsonType
-		}
-	}
+	contentType = cmp.Or(chosen(r, jsonType, ndjsonType), contentType) // who names a format gets it; else it is the request's
 	if contentType == ndjsonType {
 		out.b = s.appendResults(out.b, b, results, queued, "\n")
 	} else {
