@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"iter"
 	"net/http"
@@ -106,10 +107,25 @@ func (c *Client) StatementCSV(ctx context.Context, number string, q StatementQue
 		return failure
 	}
 	defer func() { _ = body.Close() }() // it was only read
-	if _, err := io.Copy(w, body); err != nil {
+	out := &keptWriter{Writer: w}
+	if _, err := io.Copy(out, body); err != nil {
+		if out.err != nil { // the service has no part in it
+			return fmt.Errorf("write the statement, which is not whole: %w", out.err)
+		}
 		return rbcs.Errorf(rbcs.Unavailable, "the statement broke off; what was written is not the whole: %w", err)
 	}
 	return nil
+}
+
+// keptWriter keeps the error of a write, as against one of what is copied.
+type keptWriter struct {
+	io.Writer
+	err error
+}
+
+func (k *keptWriter) Write(b []byte) (n int, err error) {
+	n, k.err = k.Writer.Write(b)
+	return n, k.err
 }
 
 func statementPath(number string) string { return "/v1/accounts/" + segment(number) + "/statement" }

@@ -3,6 +3,8 @@ package client_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
+	"io"
 	"slices"
 	"strings"
 	"testing"
@@ -300,6 +302,18 @@ func TestStatementCSV(t *testing.T) {
 		})
 	}
 }
+
+// TestStatementCSVThatCannotBeWritten: the error is the writer's, and not one of the service.
+func TestStatementCSVThatCannotBeWritten(t *testing.T) {
+	c, _ := scripted(t, client.Retry{}, step{status: 200, body: "committed_at,type\r\n"})
+	if err := c.StatementCSV(t.Context(), "a", client.StatementQuery{}, fullDisk{}); !errors.Is(err, io.ErrShortWrite) || rbcs.CodeOf(err) == rbcs.Unavailable {
+		t.Errorf("got %v", err)
+	}
+}
+
+type fullDisk struct{}
+
+func (fullDisk) Write([]byte) (int, error) { return 0, io.ErrShortWrite }
 
 // TestDoneOnce: what has no ID is not sent again where it may have been done. It
 // would make a second webhook, or undo what somebody else has changed since.
