@@ -69,7 +69,7 @@ func (c *configFile) Resolve(_ *kong.Context, parent *kong.Path, flag *kong.Flag
 	var value any
 	section, path := c.root, ""
 	for i := len(commands); ; i-- {
-		if node, ok := section[flag.Name]; ok && node.Kind != yaml.MappingNode {
+		if node, ok := section[flag.Name]; ok && node.Kind != yaml.MappingNode && !absent(&node) {
 			text, err := flagText(node)
 			if err != nil {
 				return nil, fmt.Errorf("%s, line %d: %w", c.name, node.Line, err)
@@ -136,13 +136,20 @@ func (c *configFile) Validate(app *kong.Application) error {
 
 func (c *configFile) validate(section configSection, command *kong.Node) error {
 	for key, node := range section {
-		if node.Kind != yaml.MappingNode {
-			if !hasFlag(command, key) {
-				return fmt.Errorf("%s, line %d: there is no flag --%s", c.name, node.Line, key)
-			}
+		i := slices.IndexFunc(command.Children, func(n *kong.Node) bool { return n.Name == key })
+		switch {
+		case node.Kind == yaml.MappingNode:
+		case absent(&node) && i >= 0: // a section in which all is commented out
+			continue
+		case slices.Contains(notInFile, key):
+			return fmt.Errorf("%s, line %d: --%s is for the command line only", c.name, node.Line, key)
+		case !hasFlag(command, key):
+			return fmt.Errorf("%s, line %d: there is no flag --%s", c.name, node.Line, key)
+		case absent(&node):
+			return fmt.Errorf("%s, line %d, key %s: it has no value; remove the line or write one", c.name, node.Line, key)
+		default:
 			continue
 		}
-		i := slices.IndexFunc(command.Children, func(n *kong.Node) bool { return n.Name == key })
 		if i < 0 {
 			return fmt.Errorf("%s, line %d: there is no command %q", c.name, node.Line, key)
 		}
@@ -156,6 +163,12 @@ func (c *configFile) validate(section configSection, command *kong.Node) error {
 	}
 	return nil
 }
+
+// notInFile are the flags that mean nothing in a file.
+var notInFile = []string{"config", "help", "version"}
+
+// absent reports whether a key has no value.
+func absent(node *yaml.Node) bool { return node.Kind == yaml.ScalarNode && node.Tag == "!!null" }
 
 // hasFlag reports whether the command or one below it has the flag.
 func hasFlag(command *kong.Node, name string) bool {

@@ -23,7 +23,7 @@ type GatewayCmd struct {
 	Discover     discoveredList `required:"" placeholder:"WHERE" help:"Where the instances are: static:HOST:PORT,HOST:PORT or dns:NAME:PORT, an instance at each address of the name, looked up again every two seconds."`
 	Hosts        []string       `placeholder:"NAME" help:"Names by which the gateway may be called on a loopback address, beside localhost; * is any. See rbcs serve."`
 	BehindProxy  bool           `help:"Keep the X-Forwarded-* headers of who calls and add to them: a trusted proxy sets them. Off by default: they are replaced, since anybody may write them."`
-	HTTP2        bool           `name:"http2" help:"Speak HTTP/2 to the instances: few connections with many requests on each. A node that is gone is noticed sooner; the instances take more processor time."`
+	HTTP2        bool           `name:"http2" env:"RBCS_HTTP2" help:"Speak HTTP/2 to the instances: few connections with many requests on each. A node that is gone is noticed sooner; the instances take more processor time."`
 	ProbeEvery   time.Duration  `placeholder:"TIME" default:"1s" help:"How often each instance is asked whether it is ready (${default})."`
 	MaxInFlight  int            `placeholder:"N" default:"10000" help:"Most requests at a time, streams of events included; more are refused with 429 (${default})."`
 	DrainDelay   time.Duration  `placeholder:"TIME" default:"0s" help:"How long to go on after readiness fails, so that load balancers notice (${default})."`

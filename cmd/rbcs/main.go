@@ -11,12 +11,14 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"reflect"
 	"regexp"
 	"runtime"
 	"runtime/debug"
 	"slices"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/alecthomas/kong"
 
@@ -24,12 +26,16 @@ import (
 )
 
 func main() {
-	// The first signal ends the command cleanly, the second one at once.
+	// The first signal ends the command cleanly, a later one at once.
 	ctx, restore := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, restore)
+	context.AfterFunc(ctx, func() { time.AfterFunc(oneSignal, restore) })
 	m := Main{Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr}
 	os.Exit(m.Run(ctx, os.Args[1:]))
 }
+
+// oneSignal is how long signals count as one: timeout(1) and what passes signals
+// on to a group send each of them twice.
+const oneSignal = 500 * time.Millisecond
 
 // Main is the program without its process, so that tests can start it.
 type Main struct {
@@ -88,6 +94,8 @@ func usagef(format string, args ...any) error { return usageError{fmt.Errorf(for
 // Run runs one command line, without the program's name, and returns the exit
 // code. A command ends early, and cleanly, when ctx does.
 func (m *Main) Run(ctx context.Context, args []string) (code int) {
+	out := &checkedWriter{Writer: m.Stdout}
+	m = &Main{Stdin: m.Stdin, Stdout: out, Stderr: m.Stderr}
 	type exit int // --help and --version end the parsing with a panic, since kong goes on otherwise
 	defer func() {
 		switch e := recover().(type) {
@@ -120,7 +128,7 @@ func (m *Main) Run(ctx context.Context, args []string) (code int) {
 		m.explain(parser, err)
 		return exitUsage
 	}
-	if err := command.Run(); err != nil {
+	if err := cmp.Or(command.Run(), out.fault()); err != nil {
 		m.fail(err)
 		if _, ok := errors.AsType[usageError](err); ok {
 			return exitUsage
@@ -128,6 +136,26 @@ func (m *Main) Run(ctx context.Context, args []string) (code int) {
 		return exitFailed
 	}
 	return exitDone
+}
+
+// AfterApply refuses an argument that is empty, and such an --id: mostly a
+// variable of a script that was not set. Taken as one that is not there it would
+// capture all of a hold, or be a new ID that moves the money again.
+func (c *cli) AfterApply(ctx *kong.Context) error {
+	empty := func(v *kong.Value) bool {
+		value := ctx.Value(&kong.Path{Positional: v})
+		return value.IsValid() && value.Kind() == reflect.String && value.Len() == 0
+	}
+	for _, p := range ctx.Path {
+		switch {
+		case p.Resolved:
+		case p.Positional != nil && empty(p.Positional):
+			return fmt.Errorf("the argument <%s> is empty", p.Positional.Name)
+		case p.Flag != nil && p.Flag.Name == "id" && empty(p.Flag.Value):
+			return errors.New("--id is empty; leave it out for a new one")
+		}
+	}
+	return nil
 }
 
 // negative is an argument that begins like a number below zero, which kong takes for flags.

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -62,6 +63,9 @@ func TestWrongUsage(t *testing.T) {
 		"secret in store": {[]string{"verify", "--store", "mysql://u:geheim@h/d"}, []string{"mysql://u:xxxxx@h/d"}},
 		"@ in password":   {[]string{"verify", "--store", "postgres://u:geheim@x@h/d"}, []string{"%40"}},
 		"no file":         {[]string{"verify", "--store", "sqlite:"}, []string{"sqlite:FILE"}},
+		"empty argument":  {[]string{"account", "get", ""}, []string{"the argument <number> is empty", "rbcs account get --help"}},
+		"empty amount":    {[]string{"tx", "capture", "h", ""}, []string{"the argument <amount> is empty"}},
+		"empty ID":        {[]string{"tx", "submit", "a", "b", "1", "--id", ""}, []string{"--id is empty"}},
 		"missing config":  {[]string{"serve", "--config", "nosuch.yaml"}, []string{"--config", "nosuch.yaml"}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -97,6 +101,10 @@ func TestConfigFileIsRefusedWhole(t *testing.T) {
 		"serve:\n  log-level: loud":    `line 2, key serve.log-level: "loud" is none of debug,info,warn,error`,
 		"max-batch: 1\n---\nstore: x":  "more than one YAML document",
 		"serve: {store: 'mysql://h/'}": "sqlite:FILE",
+		"serve:\n  store:\n":           "line 2, key store: it has no value",
+		"store: ~":                     "line 1, key store: it has no value",
+		"config: other.yaml":           "line 1: --config is for the command line only",
+		"help: true":                   "--help is for the command line only",
 	} {
 		t.Run(content, func(t *testing.T) {
 			run(t, "serve", "--config", writeFile(t, content)).check(t, exitUsage, word)
@@ -137,6 +145,11 @@ func TestWhereFlagsComeFrom(t *testing.T) {
 			}
 		})
 	}
+	t.Run("empty section", func(t *testing.T) {
+		if got := verifyError(t, "--config", writeFile(t, "serve:\n  # all is commented out\nstore: "+file("general")+"\n")); !strings.Contains(got, "general") {
+			t.Errorf("got %q, want the store general", got)
+		}
+	})
 	t.Run("file of the environment", func(t *testing.T) {
 		t.Setenv("RBCS_CONFIG", both)
 		if got := verifyError(t); !strings.Contains(got, "own") {
@@ -153,6 +166,32 @@ func TestUnknownVariables(t *testing.T) {
 	want := "warning: no flag is called like the environment's RBCS_CONFIGFILE, RBCS_STOER: ignored\n"
 	if r := run(t, "--version"); r.code != exitDone || r.stderr != want {
 		t.Errorf("exit code %d, got %q", r.code, r.stderr)
+	}
+}
+
+// fullDisk fails every write behind the first ones.
+type fullDisk struct{ room int }
+
+func (f *fullDisk) Write(b []byte) (int, error) {
+	if f.room -= len(b); f.room < 0 {
+		return 0, syscall.ENOSPC
+	}
+	return len(b), nil
+}
+
+// TestOutputThatIsLost: whoever redirects an answer to a full disk is not told that all went well.
+func TestOutputThatIsLost(t *testing.T) {
+	store := string(sqliteStore(t))
+	run(t, "migrate", "--store", store).check(t, exitDone)
+	for _, args := range [][]string{{"verify"}, {"verify", "--json"}, {"migrate"}, {"import", writeFile(t, strings.SplitAfter(broken, "\n")[0])}} {
+		for _, room := range []int{0, 5} {
+			var stderr bytes.Buffer
+			m := Main{Stdin: strings.NewReader(""), Stdout: &fullDisk{room}, Stderr: &stderr}
+			code := m.Run(t.Context(), append(args, "--store", store))
+			if code != exitFailed || !strings.Contains(stderr.String(), "no space left on device") {
+				t.Errorf("%s: exit code %d: %s", args, code, stderr.String())
+			}
+		}
 	}
 }
 

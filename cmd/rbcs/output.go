@@ -2,12 +2,14 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
 	"log/slog"
 	"os"
 	"strings"
+	"sync"
 	"text/tabwriter"
 
 	"golang.org/x/term"
@@ -18,8 +20,37 @@ func (m *Main) quietLogger() *slog.Logger {
 	return slog.New(slog.NewTextHandler(m.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
 }
 
+// checkedWriter keeps the first error of its writes: a command whose output is
+// lost, on a full disk, has not done what it was asked for.
+type checkedWriter struct {
+	io.Writer
+	mu  sync.Mutex
+	err error
+}
+
+func (c *checkedWriter) Write(b []byte) (int, error) {
+	n, err := c.Writer.Write(b)
+	c.mu.Lock()
+	c.err = cmp.Or(c.err, err)
+	c.mu.Unlock()
+	return n, err
+}
+
+// fault returns the first error of the writes.
+func (c *checkedWriter) fault() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.err == nil {
+		return nil
+	}
+	return fmt.Errorf("the output is not whole: %w", c.err)
+}
+
 // isTerminal reports whether a person may be watching what is written to w.
 func isTerminal(w io.Writer) bool {
+	if c, ok := w.(*checkedWriter); ok {
+		w = c.Writer
+	}
 	f, ok := w.(*os.File)
 	return ok && term.IsTerminal(int(f.Fd()))
 }
