@@ -155,6 +155,16 @@ type Record struct {
 	TakenBack Amount // the sum of the posted reversals
 }
 
+// Difference is one thing that a store keeps beside its log and that does not
+// follow from it as it should.
+type Difference struct {
+	Account     string // "" where it is not one account's
+	Transaction string // an ID; "" where it is not one transaction's
+	What        string
+	Expected    string
+	Found       string
+}
+
 // Total is the sum of accounts of one currency.
 type Total struct {
 	Currency Currency

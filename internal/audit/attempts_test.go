@@ -2,6 +2,7 @@ package audit
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"strings"
 	"testing"
@@ -68,5 +69,60 @@ func TestRetriedBooks(t *testing.T) {
 		if !strings.Contains(all.String(), c.want) {
 			t.Errorf("%s: the audit says\n%swant %q", name, &all, c.want)
 		}
+	}
+}
+
+// overtaken are books in which a decision is committed after the first reading,
+// though its sequence is not the last one.
+type overtaken struct {
+	books
+	late   int // its place
+	dumped bool
+}
+
+func (o *overtaken) Dump(ctx context.Context, decision func(*rbcs.Result) error, account func(*rbcs.Account) error) error {
+	b := o.books
+	if !o.dumped {
+		o.dumped = true
+		b.log = slices.Delete(slices.Clone(b.log), o.late, o.late+1)
+	}
+	return b.Dump(ctx, decision, account)
+}
+
+// TestRetriedBetweenReadings: what was told of a rejected transaction stays true when a retry posts it later.
+func TestRetriedBetweenReadings(t *testing.T) {
+	d := &diary{states: map[string]*rbcs.State{"bank": {}, "a": {}, "b": {}, "c": {}, "d": {}}}
+	d.write("t", rbcs.Transfer, "a", "b", 100, 0, 0, refused(rbcs.InsufficientFunds), lacking(0, 100))
+	d.write("v", rbcs.Reversal, "b", "a", 0, 0, 0, of("t"), refused(rbcs.AmountExceedsReversible))
+	d.write("t", rbcs.Transfer, "a", "b", 100, 0, 0, attempt(2))
+	d.write("fund", rbcs.Transfer, "bank", "c", 1000, 1000, 0)
+	d.close(map[string][2]int64{"bank": {0, 1000}, "c": {1000, 0}, "a": {}, "b": {}})
+	report, err := Run(context.Background(), &overtaken{books: d.books, late: 2}, nil)
+	if err != nil || !report.OK() {
+		t.Fatalf("%v, %v", report.Faults, err)
+	}
+}
+
+// derived are books beside which something stands.
+type derived struct {
+	books
+	err error
+}
+
+func (d *derived) Derived(_ context.Context, differs func(rbcs.Difference)) error {
+	differs(rbcs.Difference{Account: "a", Transaction: "t", What: "open hold", Expected: "one", Found: "none"})
+	return d.err
+}
+
+// TestDerived: what a store finds by itself is reported, and its failure is no clean bill.
+func TestDerived(t *testing.T) {
+	d := derived{books: *clean()}
+	report, err := Run(context.Background(), &d, nil)
+	if err != nil || report.FaultCount != 1 || report.Faults[0].String() != `account a: transaction "t": open hold: expected one, found none` {
+		t.Errorf("%v, %v", report.Faults, err)
+	}
+	d.err = context.Canceled
+	if _, err := Run(context.Background(), &d, nil); !errors.Is(err, context.Canceled) {
+		t.Errorf("error %v", err)
 	}
 }

@@ -20,12 +20,19 @@
 //     its own history, its balance is received − sent, its held is the sum of its
 //     open holds, and it is stored once.
 //   - The balances of each currency sum to zero.
+//   - What the store keeps beside these, to find things fast, is what follows from
+//     them: what is open, settled and reversed, an account's status, overdraft and
+//     metadata, the turns of the queue. A store that has such compares it by itself
+//     (its method Derived), in a later snapshot.
 //
 // What it cannot know: whether a posting kept available ≥ −overdraft, and
 // whether the accounts were open, because the log does not tell what an
 // account's overdraft and status were then; what the earlier members of a failed
-// group looked like to the one that made it fail; and that an ID stands in the
-// log once, which would need all IDs in memory: the store's unique index sees to it.
+// group looked like to the one that made it fail; that an ID stands in the
+// log once, which would need all IDs in memory: the store's unique index sees to it;
+// and what nothing else depends on: the ID of a plain transfer, when it happened in
+// the client's words, its description, metadata and actor, or that the log's end
+// was taken away together with what it had made of the accounts.
 //
 // Memory is bounded by the number of accounts, of open holds, and of originals
 // that reversals and refused settlements refer to. Where there are such, the log
@@ -49,6 +56,12 @@ import (
 // Dumper is the part of an [rbcs.Store] that the audit reads.
 type Dumper interface {
 	Dump(ctx context.Context, decision func(*rbcs.Result) error, account func(*rbcs.Account) error) error
+}
+
+// deriver is a store that keeps more than its log and its accounts, to find
+// things fast: it compares that with the log by itself.
+type deriver interface {
+	Derived(ctx context.Context, differs func(rbcs.Difference)) error
 }
 
 // MaxFaults is how many faults a report lists: enough to see a pattern, and
@@ -127,6 +140,9 @@ func Run(ctx context.Context, store Dumper, progress func(done int64)) (Report, 
 	if err == nil && len(l.originals)+len(l.verdicts)+len(l.retried) > 0 {
 		err = l.lookUp(ctx, store)
 	}
+	if derives, ok := store.(deriver); ok && err == nil {
+		err = derives.Derived(ctx, func(d rbcs.Difference) { l.fault(Fault(d)) })
+	}
 	if err != nil {
 		return l.report, err
 	}
@@ -143,8 +159,11 @@ var errEnd = errors.New("all of it is read")
 func (l *ledger) lookUp(ctx context.Context, store Dumper) error {
 	err := store.Dump(ctx,
 		func(d *rbcs.Result) error {
-			if d.Sequence > l.sequence {
+			switch r := l.retried[d.Transaction.ID]; {
+			case d.Sequence > l.sequence:
 				return errEnd
+			case d.Attempt > 1 && (r == nil || d.Attempt > r.last): // committed since, though with a lower sequence
+				return nil
 			}
 			if !l.superseded(d) {
 				l.original(d)

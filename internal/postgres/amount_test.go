@@ -81,8 +81,10 @@ func FuzzAmount(f *testing.F) {
 
 func TestNumericsThatAreNoAmounts(t *testing.T) {
 	conn := amountConn(t)
-	for _, s := range []string{"0.5", "1.25", "NaN", "Infinity", "-Infinity", "1e38", "-1e38", "1e40", "1e60", strings.Repeat("9", 39), "1e-4",
-		"340282366920938463463374607431768211461", "-680564733841876926926749214863536422917"} { // 2¹²⁸ + 5, −(2¹²⁹ + 5)
+	for _, s := range []string{
+		"0.5", "1.25", "NaN", "Infinity", "-Infinity", "1e38", "-1e38", "1e40", "1e60", strings.Repeat("9", 39), "1e-4",
+		"340282366920938463463374607431768211461", "-680564733841876926926749214863536422917", // 2¹²⁸ + 5, −(2¹²⁹ + 5)
+	} {
 		for _, format := range []int16{pgtype.BinaryFormatCode, pgtype.TextFormatCode} {
 			var a rbcs.Amount
 			err := conn.QueryRow(t.Context(), "select $1::text::numeric", pgx.QueryResultFormats{format}, s).Scan(&a)
