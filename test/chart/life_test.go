@@ -1,6 +1,7 @@
 package chart
 
 import (
+	"reflect"
 	"slices"
 	"testing"
 	"time"
@@ -8,6 +9,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
+	networking "k8s.io/api/networking/v1"
 )
 
 // TestPodsLiveAndDieWell: no pod goes before another one came, the grace covers the
@@ -53,8 +55,8 @@ func duration(t *testing.T, text string) time.Duration {
 	return d
 }
 
-// TestMigrationComesFirst: the Job and its account are hooks before install and
-// upgrade, and the account comes before the Job.
+// TestMigrationComesFirst: the Job, its account and its network policy are hooks before
+// install and upgrade, and the Job is the last of them.
 func TestMigrationComesFirst(t *testing.T) {
 	r, err := render(load(t), valuesOf(t, scenarios["all"]...))
 	if err != nil {
@@ -63,13 +65,23 @@ func TestMigrationComesFirst(t *testing.T) {
 	o := r.find(t, "Job", "ledger-migration")
 	job := decodeAs[*batchv1.Job](t, o)
 	account := r.find(t, "ServiceAccount", job.Spec.Template.Spec.ServiceAccountName)
-	for _, hook := range []object{o, account} {
+	policy := r.find(t, "NetworkPolicy", "ledger-migration")
+	for _, hook := range []object{o, account, policy} {
 		if hook.Metadata.Annotations["helm.sh/hook"] != "pre-install,pre-upgrade" {
 			t.Errorf("%s: %v", hook, hook.Metadata.Annotations)
 		}
 	}
-	if account.Metadata.Annotations["helm.sh/hook-weight"] != "-10" || o.Metadata.Annotations["helm.sh/hook-weight"] != "0" {
-		t.Error("the account does not come before the Job")
+	for _, before := range []object{account, policy} {
+		if before.Metadata.Annotations["helm.sh/hook-weight"] != "-10" || o.Metadata.Annotations["helm.sh/hook-weight"] != "0" {
+			t.Errorf("%s does not come before the Job", before)
+		}
+		if before.Metadata.Annotations["helm.sh/hook-delete-policy"] != "before-hook-creation,hook-succeeded" {
+			t.Errorf("%s would be left behind: uninstalling does not delete what hooks made", before)
+		}
+	}
+	if rules := decodeAs[*networking.NetworkPolicy](t, policy).Spec; len(rules.Ingress) > 0 || len(rules.PolicyTypes) != 2 ||
+		!reflect.DeepEqual(rules.Egress, decodeAs[*networking.NetworkPolicy](t, r.find(t, "NetworkPolicy", "ledger-balance")).Spec.Egress) {
+		t.Errorf("%s: %+v", policy, rules)
 	}
 	if account.Metadata.Annotations["example.com/identity"] != "money" {
 		t.Error("the Job has no identity in the cloud")

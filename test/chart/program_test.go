@@ -110,7 +110,7 @@ func TestTheProgramTakesTheValues(t *testing.T) {
 			}
 			args := slices.DeleteFunc(slices.Clone(c.Args), func(a string) bool { return a == "--migrate" })
 			for i := range args {
-				args[i] = strings.Replace(args[i], "0.0.0.0:8080", "127.0.0.1:0", 1)
+				args[i] = strings.Replace(args[i], "=:8080", "=127.0.0.1:0", 1)
 				args[i] = strings.Replace(args[i], "/etc/rbcs/store/password", "/dev/null", 1)
 				args[i] = strings.Replace(args[i], ":6060", ":0", 1)
 			}

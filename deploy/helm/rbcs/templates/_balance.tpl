@@ -1,6 +1,6 @@
 {{- define "rbcs.balance.args" -}}
 - serve
-- --listen=0.0.0.0:8080
+- --listen=:8080 # of IPv4 and IPv6
 {{- include "rbcs.databaseArgs" .Values.database }}
 {{- if .Values.tryout.postgresql.enabled }}
 - --migrate

@@ -63,8 +63,33 @@ passwordSecret: {{ toJson (ternary $own.passwordSecret .Values.database.password
 {{- if and .Values.tryout.redis.enabled (or .Values.redis.url .Values.redis.secret.name) -}}
 {{- fail "two caches: redis.* and tryout.redis.enabled are both set; leave one out" -}}
 {{- end -}}
+{{- $labels := list "app.kubernetes.io/name" "app.kubernetes.io/instance" "app.kubernetes.io/component" "app.kubernetes.io/version" "app.kubernetes.io/managed-by" "helm.sh/chart" -}}
+{{- range $where, $given := dict "commonLabels" .Values.commonLabels "balance.podLabels" .Values.balance.podLabels "gateway.podLabels" .Values.gateway.podLabels -}}
+{{- range $label, $_ := $given -}}
+{{- if has $label $labels -}}
+{{- fail (printf "%s has %s, which the chart sets itself" $where $label) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- range $code, $_ := .Values.currencies -}}
+{{- if not (regexMatch "^[A-Z][A-Z0-9]{1,15}$" $code) -}}
+{{- fail (printf "currencies has %s: a code is a letter and 1 to 15 of A to Z and 0 to 9" $code) -}}
+{{- end -}}
+{{- end -}}
+{{- if and .Values.service.nodePort (eq .Values.service.type "ClusterIP") -}}
+{{- fail "service.nodePort needs service.type NodePort or LoadBalancer" -}}
+{{- end -}}
 {{- range $component := list "balance" "gateway" -}}
 {{- $scale := (index $.Values $component).autoscaling -}}
+{{- if and $scale.enabled (or (eq $component "balance") $.Values.gateway.enabled) -}}
+{{- if not (or $scale.cpuPercent $scale.pendingTransactions $scale.commitLatencySeconds $scale.extraMetrics) -}}
+{{- fail (printf "%s.autoscaling has nothing to scale by, and Kubernetes would take 80 %% of the CPU: set cpuPercent or another metric, or enabled=false" $component) -}}
+{{- end -}}
+{{- $resources := (index $.Values $component).resources -}}
+{{- if and $scale.cpuPercent (not (or (dig "requests" "cpu" "" $resources) (dig "limits" "cpu" "" $resources))) -}}
+{{- fail (printf "%s.autoscaling.cpuPercent is a share of resources.requests.cpu, which is not set" $component) -}}
+{{- end -}}
+{{- end -}}
 {{- if gt (int $scale.minReplicas) (int $scale.maxReplicas) -}}
 {{- fail (printf "%s.autoscaling: minReplicas %v is more than maxReplicas %v" $component $scale.minReplicas $scale.maxReplicas) -}}
 {{- end -}}

@@ -29,9 +29,6 @@ spec:
     metadata:
       labels:
         {{- include "rbcs.podLabels" . | nindent 8 }}
-        {{- with $values.podLabels }}
-        {{- toYaml . | nindent 8 }}
-        {{- end }}
       {{- with $values.podAnnotations }}
       annotations:
         {{- toYaml . | nindent 8 }}

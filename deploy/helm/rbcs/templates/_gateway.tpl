@@ -1,7 +1,7 @@
 {{/* The instances are found by the short name: the first entry of a pod's search list leads to it. */}}
 {{- define "rbcs.gateway.args" -}}
 - gateway
-- --listen=0.0.0.0:8080
+- --listen=:8080 # of IPv4 and IPv6
 - --discover=dns:{{ include "rbcs.fullname" . }}-balance:8080
 {{- if .Values.gateway.behindProxy }}
 - --behind-proxy

@@ -24,7 +24,7 @@ app.kubernetes.io/component: {{ index . 1 }}
 {{- define "rbcs.labels" -}}
 {{- $ := index . 0 -}}
 {{ include "rbcs.selector" . }}
-app.kubernetes.io/version: {{ default $.Chart.AppVersion $.Values.image.tag | quote }}
+app.kubernetes.io/version: {{ default $.Chart.AppVersion $.Values.image.tag | trunc 63 | trimAll "-_." | quote }}
 app.kubernetes.io/managed-by: {{ $.Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" $.Chart.Name $.Chart.Version }}
 {{- with $.Values.commonLabels }}
@@ -34,8 +34,9 @@ helm.sh/chart: {{ printf "%s-%s" $.Chart.Name $.Chart.Version }}
 
 {{/* Labels of pods: a new version of the chart alone does not restart them. Takes (list $ COMPONENT). */}}
 {{- define "rbcs.podLabels" -}}
+{{- $ := index . 0 -}}
 {{ include "rbcs.selector" . }}
-{{- with (index . 0).Values.commonLabels }}
+{{- with merge (dict) (dig "podLabels" dict (index $.Values (index . 1) | default dict)) $.Values.commonLabels }}
 {{ toYaml . }}
 {{- end }}
 {{- end -}}
@@ -87,7 +88,7 @@ seccompProfile: {type: RuntimeDefault}
 {{/* A quantity of memory in bytes, times 0.9: what is left is for what Go does not count. */}}
 {{- define "rbcs.memoryLimit" -}}
 {{- $units := dict "" 1 "k" 1000 "M" 1000000 "G" 1000000000 "Ki" 1024 "Mi" 1048576 "Gi" 1073741824 -}}
-{{- $quantity := toString . -}}
+{{- $quantity := kindIs "string" . | ternary . (printf "%d" (int64 .)) -}}{{/* a number of YAML is a float */}}
 {{- $number := regexFind "^[0-9.]+" $quantity -}}
 {{- mulf (float64 $number) (index $units (trimPrefix $number $quantity)) 0.9 | floor | int64 -}}
 {{- end -}}
