@@ -99,3 +99,38 @@ func TestQueuedCurrency(t *testing.T) {
 		}
 	}
 }
+
+// TestQueuedMember: of a group nothing is decided where a member's ID is in the queue.
+func TestQueuedMember(t *testing.T) {
+	one := rbcs.Decimal{Units: rbcs.AmountOf(1)}
+	members := []*rbcs.Transaction{
+		{ID: "x", Type: rbcs.Transfer, Source: "a", Destination: "b", Amount: one},
+		{ID: "y", Type: rbcs.Transfer, Source: "a", Destination: "b", Amount: one},
+		{ID: "z", Type: rbcs.Transfer, Source: "a", Destination: "b", Amount: one},
+	}
+	for queued := range members {
+		entry := *members[queued]
+		entry.Group = rbcs.Group{}
+		for i, m := range members {
+			m.Group = rbcs.Group{ID: rbcs.GroupID(members), Position: i, Size: len(members)}
+		}
+		a, b := &Account{Account: rbcs.Account{Number: "a", Status: rbcs.Open}}, &Account{Account: rbcs.Account{Number: "b", Status: rbcs.Open}}
+		a.Overdraft.Unlimited = true
+		batch := Batch{
+			Recorded: map[string]*rbcs.Result{}, Accounts: map[string]*Account{"a": a, "b": b}, Transactions: members,
+			Queued: map[string]*rbcs.IntakeEntry{entry.ID: {Transaction: entry, State: rbcs.IntakeQueued}},
+		}
+		for i, d := range batch.Decide() {
+			want := rbcs.GroupFailed
+			if i == queued {
+				want = rbcs.IDConflict
+			}
+			if d.Err == nil || d.Err.Code != want {
+				t.Errorf("member %d while %d is queued: %+v", i, queued, d.Result)
+			}
+		}
+		if a.Changed || b.Changed || len(batch.Recorded) > 0 {
+			t.Errorf("while %d is queued something changed: %v", queued, batch.Recorded)
+		}
+	}
+}

@@ -89,3 +89,28 @@ func TestReplayToTheQueue(t *testing.T) {
 		}
 	}
 }
+
+// TestRetryKeepsItsCurrency: a retry that names no currency means the recorded
+// one, whatever the account has now; one of a settlement follows its original.
+func TestRetryKeepsItsCurrency(t *testing.T) {
+	euro := rbcs.Currency{Code: "EUR", Decimals: 2}
+	for name, c := range map[string]struct{ recorded, asked, want string }{
+		"neither":      {"", "", "EUR"},
+		"recorded":     {"JPY", "", "JPY"},
+		"both":         {"JPY", "JPY", "JPY"},
+		"the accounts": {"EUR", "", "EUR"},
+	} {
+		tx := rbcs.Transaction{ID: "x", Type: rbcs.Transfer, Source: "a", Destination: "b", Amount: rbcs.Decimal{Units: rbcs.AmountOf(5)}, Currency: c.recorded}
+		recorded := map[string]*rbcs.Result{"x": {Transaction: tx, Status: rbcs.Rejected, Code: rbcs.CurrencyMismatch, Attempt: 1}}
+		tx.Currency, tx.Retry = c.asked, 2
+		before := tx
+		batch := Batch{Recorded: recorded, Transactions: []*rbcs.Transaction{&tx}, Accounts: map[string]*Account{}}
+		for _, number := range []string{"a", "b"} {
+			batch.Accounts[number] = &Account{Account: rbcs.Account{Number: number, Status: rbcs.Open, Currency: euro, Overdraft: rbcs.Overdraft{Unlimited: true}}}
+		}
+		d := batch.Decide()[0]
+		if d.Err != nil || d.Transaction.Currency != c.want || (d.Status == rbcs.Posted) != (c.want == "EUR") || tx != before {
+			t.Errorf("%s: %+v, error %v, submitted %+v", name, d.Result, d.Err, tx)
+		}
+	}
+}

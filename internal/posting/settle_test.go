@@ -120,3 +120,64 @@ func TestSettlementsMeetEveryRule(t *testing.T) {
 		wantOutcomes(t, l.decide(hold(t, "h", "1.234")), "!invalid_request")
 	})
 }
+
+// A rejection says which account would overflow, and what a settlement lacks.
+func TestRejectionsSayWhatTheyLack(t *testing.T) {
+	full := func(a *posting.Account) { a.Balance, a.Received = rbcs.MaxAmount(), rbcs.MaxAmount() }
+	spent := func(a *posting.Account) {
+		a.Balance, a.Sent, a.Overdraft.Unlimited = rbcs.MaxAmount().Neg(), rbcs.MaxAmount(), true
+	}
+	for name, c := range map[string]struct {
+		a, b  func(*posting.Account)
+		txs   []*rbcs.Transaction
+		about string
+		short rbcs.Shortfall
+	}{
+		"a full destination": {unlimited, full, []*rbcs.Transaction{transfer(t, "t", "1")}, "b", rbcs.Shortfall{}},
+		"a spent source":     {spent, unlimited, []*rbcs.Transaction{transfer(t, "t", "1")}, "a", rbcs.Shortfall{}},
+		"a hold on it":       {spent, unlimited, []*rbcs.Transaction{hold(t, "h", "1")}, "a", rbcs.Shortfall{}},
+		"a capture": {
+			unlimited, unlimited, []*rbcs.Transaction{hold(t, "h", "1"), settle(t, rbcs.Capture, "c", "h", "1.50")}, "",
+			rbcs.Shortfall{Available: rbcs.AmountOf(100), Needed: rbcs.AmountOf(150), Short: rbcs.AmountOf(50)},
+		},
+		"a reversal": {
+			unlimited, unlimited, []*rbcs.Transaction{transfer(t, "t", "1"), settle(t, rbcs.Reversal, "r", "t", "1.50")}, "",
+			rbcs.Shortfall{Available: rbcs.AmountOf(100), Needed: rbcs.AmountOf(150), Short: rbcs.AmountOf(50)},
+		},
+	} {
+		l := newLedger(account("a", 0, c.a), account("b", 0, c.b))
+		d := l.decide(c.txs...)
+		if r := d[len(d)-1]; r.Status != rbcs.Rejected || r.SettledBy != c.about || r.Shortfall != c.short {
+			t.Errorf("%s: %s %s about %q, short %+v", name, r.Status, r.Code, r.SettledBy, r.Shortfall)
+		}
+	}
+}
+
+// A release changes its source only: what happened on the destination later is no matter of its time.
+func TestReleaseHasTheTimeOfItsSource(t *testing.T) {
+	l := newLedger(account("a", 10000), account("b", 0))
+	l.decide(hold(t, "h", "60"))
+	l.accounts["b"].UpdatedAt = now.Add(time.Hour)
+	if d := l.decide(settle(t, rbcs.Release, "r", "h", ""))[0]; !d.CommittedAt.Equal(now) {
+		t.Errorf("released at %v, want %v", d.CommittedAt, now)
+	}
+}
+
+// What settles something that is not there is recorded with the accounts that it names.
+func TestRefusedSettlementKeepsItsAccounts(t *testing.T) {
+	l := newLedger(account("a", 0), account("b", 0))
+	if d := l.decide(settle(t, rbcs.Release, "r", "none", ""))[0]; d.SourceAccount != l.accounts["a"] || d.DestinationAccount != l.accounts["b"] {
+		t.Errorf("recorded with %v and %v", d.SourceAccount, d.DestinationAccount)
+	}
+}
+
+// Only who names both accounts of an original knew that they are not there.
+func TestSettlementThatKnewOneAccount(t *testing.T) {
+	l := newLedger()
+	l.decide(transfer(t, "t", "5"))
+	for _, named := range [][2]string{{"b", "x"}, {"x", "a"}, {"", ""}} {
+		r := settle(t, rbcs.Reversal, "r"+named[0], "t", "")
+		r.Source, r.Destination = named[0], named[1]
+		wantOutcomes(t, l.decide(r), "!unavailable")
+	}
+}
