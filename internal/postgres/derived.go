@@ -44,9 +44,8 @@ var derivedSQL = []string{
 	from accounts a join currencies c on c.code = a.currency where a.decimals <> c.decimals`,
 
 	// A sequence that was given out is not given out again.
-	`select '', '', 'transactions_sequence', 'at least ' || l.sequence, coalesce(l.given::text, 'none') from (
-		select max(sequence) as sequence, pg_sequence_last_value('transactions_sequence') as given from transactions
-	) as l where l.sequence > coalesce(l.given, 0)`,
+	`select '', '', 'transactions_sequence', 'at least ' || l.sequence, q.last_value::text
+	from (select max(sequence) as sequence from transactions) as l, transactions_sequence q where l.sequence > q.last_value`,
 
 	// The queue finds what waits by its source account.
 	`select e.source, '', 'turn of its queue', 'not after ' || e.due_at, coalesce(s.ready_at::text, 'none') from (
