@@ -137,11 +137,15 @@ func TestRejectionsSayWhatTheyLack(t *testing.T) {
 		"a spent source":     {spent, unlimited, []*rbcs.Transaction{transfer(t, "t", "1")}, "a", rbcs.Shortfall{}},
 		"a hold on it":       {spent, unlimited, []*rbcs.Transaction{hold(t, "h", "1")}, "a", rbcs.Shortfall{}},
 		"a capture": {
-			unlimited, unlimited, []*rbcs.Transaction{hold(t, "h", "1"), settle(t, rbcs.Capture, "c", "h", "1.50")}, "",
+			unlimited, unlimited,
+			[]*rbcs.Transaction{hold(t, "h", "1"), settle(t, rbcs.Capture, "c", "h", "1.50")},
+			"",
 			rbcs.Shortfall{Available: rbcs.AmountOf(100), Needed: rbcs.AmountOf(150), Short: rbcs.AmountOf(50)},
 		},
 		"a reversal": {
-			unlimited, unlimited, []*rbcs.Transaction{transfer(t, "t", "1"), settle(t, rbcs.Reversal, "r", "t", "1.50")}, "",
+			unlimited, unlimited,
+			[]*rbcs.Transaction{transfer(t, "t", "1"), settle(t, rbcs.Reversal, "r", "t", "1.50")},
+			"",
 			rbcs.Shortfall{Available: rbcs.AmountOf(100), Needed: rbcs.AmountOf(150), Short: rbcs.AmountOf(50)},
 		},
 	} {
