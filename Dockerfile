@@ -35,4 +35,4 @@ VOLUME /data
 EXPOSE 8080
 STOPSIGNAL SIGTERM
 ENTRYPOINT ["/rbcs"]
-CMD ["serve", "--listen=0.0.0.0:8080"]
+CMD ["serve", "--listen=:8080"]

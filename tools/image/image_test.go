@@ -244,7 +244,7 @@ func TestDockerfileMakesTheSame(t *testing.T) {
 		"FROM --platform=$BUILDPLATFORM golang:" + minor + " AS build",
 		"    install --directory --owner=65532 --group=65532 --mode=0700 /image/data",
 		"FROM scratch", "COPY --from=build /image /", "USER 65532:65532", "WORKDIR /data", "VOLUME /data", "STOPSIGNAL SIGTERM",
-		`ENTRYPOINT ["/rbcs"]`, `CMD ["serve", "--listen=0.0.0.0:8080"]`,
+		`ENTRYPOINT ["/rbcs"]`, `CMD ["serve", "--listen=:8080"]`,
 	} {
 		if !strings.Contains(string(dockerfile), line+"\n") {
 			t.Errorf("the Dockerfile has no line %s", line)

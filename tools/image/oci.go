@@ -144,7 +144,7 @@ func (b blobs) image(p platform, roots []byte, version string) (descriptor, erro
 	c := config{Created: epoch, Architecture: p.architecture, OS: "linux"}
 	c.Config.User = fmt.Sprintf("%d:%d", user, user)
 	c.Config.Entrypoint = []string{"/rbcs"}
-	c.Config.Cmd = []string{"serve", "--listen=0.0.0.0:8080"}
+	c.Config.Cmd = []string{"serve", "--listen=:8080"}
 	c.Config.WorkingDir = "/data"
 	c.Config.ExposedPorts = map[string]struct{}{"8080/tcp": {}}
 	c.Config.Volumes = map[string]struct{}{"/data": {}}
