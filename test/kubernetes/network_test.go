@@ -22,8 +22,9 @@ import (
 // networkPolicies checks what the chart's NetworkPolicies let through and what not. What they refuse is seen to be let
 // through without them: otherwise nothing might be listening there.
 func (s *suite) networkPolicies(t *testing.T) {
-	s.scenario(t, "network policies", "Connections are tried from pods of the release, from pods that have nothing to do with it, and from namespace `monitoring`: as the chart is delivered, with the policies deleted, and with `networkPolicy.clients` set by `helm upgrade`.", noFailures, func(t *testing.T, o *outcome) {
+	s.scenario(t, "network policies", "Connections are tried from pods of the release and one with the labels of its migration, from pods that have nothing to do with it, and from namespace `monitoring`: as the chart is delivered, with the policies deleted, and with `networkPolicy.clients` set by `helm upgrade`.", noFailures, func(t *testing.T, o *outcome) {
 		v := s.visitors(t)
+		s.migrationPolicy(t)
 		allowed, refused := s.expect(t, v, asDelivered)
 		tag := "image.tag=" + s.tag(t)
 		began := time.Now()
@@ -32,6 +33,7 @@ func (s *suite) networkPolicies(t *testing.T) {
 		o.took("everything let through after the policies were deleted", began)
 		o.note("%d connections were let through and %d refused; these, too, were let through while the policies were deleted", allowed, refused)
 		s.upgrade(t, tag, "networkPolicy.clients[0].ipBlock.cidr="+s.lan+".0/24") // the load's: it comes from a node
+		s.migrationPolicy(t)
 		began = time.Now()
 		_, more := s.expect(t, v, clientsNamed)
 		o.took("enforced after `helm upgrade` created them again", began)
@@ -39,8 +41,29 @@ func (s *suite) networkPolicies(t *testing.T) {
 		s.helm(t, "test", release, "--timeout", "1m")
 		o.note("`helm test` passed then")
 		s.upgrade(t, tag)
+		s.migrationPolicy(t)
 		s.expect(t, v, asDelivered)
 	})
+}
+
+// migrationPolicy creates the migration's NetworkPolicy, as the release has it, for a visitor with the labels of its
+// pod: the hook itself is gone when the upgrade is done. That the migration reaches its database, every upgrade shows.
+func (s *suite) migrationPolicy(t *testing.T) {
+	t.Helper()
+	hooks := s.helm(t, "get", "hooks", release)
+	for hook := range strings.SplitSeq("\n"+hooks, "\n---\n") {
+		if !strings.Contains(hook, "\nkind: NetworkPolicy\n") {
+			continue
+		}
+		file := filepath.Join(s.run, "migration-policy.yaml")
+		if err := os.WriteFile(file, []byte(hook), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		s.kubectl(t, "apply", "-f", file)
+		t.Cleanup(func() { s.afterwards(t, "delete", "-f", file, "--ignore-not-found") })
+		return
+	}
+	t.Fatalf("the migration has no NetworkPolicy:\n%s", hooks)
 }
 
 // tag returns the version that is installed.
@@ -54,6 +77,7 @@ func (s *suite) tag(t *testing.T) string {
 type visitors struct {
 	strangers []corev1.Pod // one in a namespace of its own, one in the release's
 	monitor   corev1.Pod   // in the namespace that may scrape
+	migration corev1.Pod   // with the labels of the migration's
 }
 
 // visitors starts them on one node, where there is a balance pod too: connections within a node and between nodes
@@ -66,11 +90,11 @@ func (s *suite) visitors(t *testing.T) visitors {
 		s.kubectl(t, "create", "namespace", name)
 		t.Cleanup(func() { s.afterwards(t, "delete", "namespace", name) })
 	}
-	t.Cleanup(func() { s.afterwards(t, "delete", "pod", "visitor", "--ignore-not-found") })
-	start := func(in string) (p corev1.Pod) {
+	t.Cleanup(func() { s.afterwards(t, "delete", "pod", "visitor", "migrator", "--ignore-not-found") })
+	start := func(in, name string, labels map[string]string) (p corev1.Pod) {
 		pods := s.CoreV1().Pods(in)
 		if _, err := pods.Create(t.Context(), &corev1.Pod{
-			ObjectMeta: metav1.ObjectMeta{Name: "visitor"},
+			ObjectMeta: metav1.ObjectMeta{Name: name, Labels: labels},
 			Spec: corev1.PodSpec{
 				NodeName:                      node,
 				TerminationGracePeriodSeconds: new(int64),
@@ -80,7 +104,7 @@ func (s *suite) visitors(t *testing.T) visitors {
 			t.Fatal(err)
 		}
 		eventually(t, time.Minute, "the pod in "+in+" ready", func(ctx context.Context) error {
-			found, err := pods.Get(ctx, "visitor", metav1.GetOptions{})
+			found, err := pods.Get(ctx, name, metav1.GetOptions{})
 			if err != nil {
 				return err
 			}
@@ -91,7 +115,12 @@ func (s *suite) visitors(t *testing.T) visitors {
 		})
 		return p
 	}
-	return visitors{[]corev1.Pod{start("stranger"), start(namespace)}, start("monitoring")}
+	migration := map[string]string{"app.kubernetes.io/name": "rbcs", "app.kubernetes.io/instance": release, "app.kubernetes.io/component": "migration"}
+	return visitors{
+		strangers: []corev1.Pod{start("stranger", "visitor", nil), start(namespace, "visitor", nil)},
+		monitor:   start("monitoring", "visitor", nil),
+		migration: start(namespace, "migrator", migration),
+	}
 }
 
 // afterwards runs kubectl when the test has ended.
@@ -151,6 +180,7 @@ func (s *suite) attempts(ctx context.Context, v visitors, r regime) ([]attempts,
 			all = append(all, attempts{p, front, addresses(balances)})
 		}
 	}
+	all = append(all, attempts{v.migration, slices.Concat(dns, databases), slices.Concat(elsewhere, front, addresses(balances))})
 	for _, p := range balances {
 		all = append(all, attempts{p, slices.Concat(dns, databases), slices.Concat(elsewhere, front, addresses(balances, p.Name))})
 	}
