@@ -51,7 +51,7 @@ var derivedSQL = []string{
 	`select e.source, '', 'turn of its queue', 'not after ' || e.due_at, coalesce(s.ready_at::text, 'none') from (
 		select source, min(due_at) as due_at from intake where state in ` + liveStates + ` group by source
 	) as e left join intake_sources s on s.source = e.source
-	where s.source is null or s.claim is null and s.ready_at > e.due_at`,
+	where s.source is null or s.claim is null and s.ready_at > greatest(e.due_at, clock_timestamp())`,
 }
 
 // settles is that t refers to another one and took place.
