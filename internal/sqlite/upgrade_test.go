@@ -106,3 +106,23 @@ func TestTimeAfterAChange(t *testing.T) {
 		last = r.CommittedAt
 	}
 }
+
+// TestEarlierQuestionsForgetNothing: what was told of a moment stays, though an
+// earlier one was asked for since and the clock was set back.
+func TestEarlierQuestionsForgetNothing(t *testing.T) {
+	s := openTemp(t)
+	clock := morning
+	s.now = func() time.Time { return clock }
+	createAccounts(t, s, "a", "b")
+	clock = morning.Add(time.Hour)
+	told := morning.Add(59 * time.Minute)
+	for _, at := range []time.Time{told, morning.Add(30 * time.Minute)} {
+		if _, err := s.BalanceAt(t.Context(), "a", at); err != nil {
+			t.Fatal(err)
+		}
+	}
+	clock = morning.Add(40 * time.Minute)
+	if r := mustCommit(t, s, transfer("late", "a", "b", 1))[0]; r.CommittedAt.Before(told) {
+		t.Errorf("committed at %v, and the balance at %v was told", r.CommittedAt, told)
+	}
+}
