@@ -51,15 +51,20 @@ func TestTheQueueOfTheService(t *testing.T) {
 	if queued.Status != client.StatusQueued || !queued.ExecuteAt.Equal(far.ExecuteAt) || !queued.RetryUntil.Equal(far.RetryUntil) || !queued.DueAt.Equal(far.ExecuteAt) {
 		t.Errorf("%+v", queued)
 	}
-	var list []string
-	for r, err := range c.Intake(ctx, rbcs.IntakeQueued, 1) {
-		if err != nil {
-			t.Fatal(err)
+	for {
+		var list []string
+		for r, err := range c.Intake(ctx, rbcs.IntakeQueued, 1) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			list = append(list, r.ID)
 		}
-		list = append(list, r.ID)
-	}
-	if len(list) != 1 || list[0] != "far" {
-		t.Errorf("the queue is %v", list)
+		if len(list) == 1 && list[0] == "far" {
+			break
+		}
+		if time.Since(queued.AcceptedAt) > time.Minute { // what was decided leaves the queue a moment later
+			t.Fatalf("the queue is %v", list)
+		}
 	}
 	if r := must[client.Result](t)(c.DiscardIntake(ctx, "far", "a mistake")); r.Status != client.StatusDiscarded {
 		t.Errorf("%+v", r)

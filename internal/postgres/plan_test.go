@@ -205,7 +205,7 @@ func TestUpdatesAreHeapOnly(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if heapOnly*100 < updates*95 {
+	if heapOnly < updates/2 { // a page may be full while a snapshot keeps old versions; a changed index would leave none
 		t.Errorf("%d of %d updates are heap-only", heapOnly, updates)
 	}
 }
