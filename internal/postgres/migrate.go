@@ -79,6 +79,13 @@ func migrate(ctx context.Context, db *sql.DB, opts MigrateOptions) error {
 	for _, r := range results {
 		log.InfoContext(ctx, "migrated the schema", slog.String("file", r.Source.Path), slog.Duration("duration", r.Duration))
 	}
+	have, err := provider.GetDBVersion(ctx)
+	if err != nil {
+		return setUpFailure("reading the schema's version", err)
+	}
+	if err := fits(have); err != nil {
+		return err
+	}
 	if opts.ServiceRole == "" {
 		return nil
 	}

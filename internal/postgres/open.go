@@ -184,6 +184,11 @@ func (s *Store) checkSchema(ctx context.Context) error {
 	if err != nil {
 		return setUpFailure("reading the schema's version", err)
 	}
+	return fits(have)
+}
+
+// fits fails where the database's schema is not the one that this program knows.
+func fits(have int64) error {
 	want, err := schemaVersion()
 	switch {
 	case err != nil:
