@@ -216,8 +216,9 @@ func TestStopDrains(t *testing.T) {
 			t.Errorf("admitted during Stop: %v", late.err)
 		}
 		stops.Wait()
-		if took := time.Since(begin); took != 3*time.Second {
-			t.Errorf("five commits, two at once, took %v", took)
+		// Nine in five commits, two at once, take 3 s, and longer where the hashes of accounts collide.
+		if took := time.Since(begin); took < 3*time.Second || took >= 9*time.Second {
+			t.Errorf("they took %v", took)
 		}
 		s.want(t, "")
 		stop(t, e)

@@ -171,7 +171,7 @@ func (s *server) stream(w http.ResponseWriter, r *http.Request, reader *events.R
 			p := problemOf(err)
 			var e *rbcs.Error
 			if errors.As(err, &e) && e.Err != nil { // else it ended as it should: the service stops, or the reader was too slow
-				s.logFailure(r.Context(), p, "GET /v1/events")
+				s.logFailure(r.Context(), p, requestOf(r)...)
 			}
 			out.b = appendEnd(out.b, p)
 			flush()

@@ -215,8 +215,9 @@ func (panics) Submit(context.Context, []*rbcs.Transaction) ([]rbcs.Result, error
 func TestPanic(t *testing.T) {
 	var log bytes.Buffer
 	h := newHandler(t, &fakeStore{}, panics{}, func(c *Config) { c.Logger = slog.New(slog.NewTextHandler(&log, nil)) })
-	p := wantProblem(t, call(h, "POST", "/v1/transactions", validTx), 500, rbcs.Internal)
-	if strings.Contains(p["detail"].(string), "a bug") || !strings.Contains(log.String(), "a bug") {
+	id := strings.Repeat("r", maxRequestID)
+	p := wantProblem(t, call(h, "POST", "/v1/transactions", validTx, "X-Request-Id", id+"more"), 500, rbcs.Internal)
+	if strings.Contains(p["detail"].(string), "a bug") || !strings.Contains(log.String(), "a bug") || !strings.Contains(log.String(), "request_id="+id+" ") {
 		t.Errorf("detail %q, log %s", p["detail"], &log)
 	}
 }

@@ -254,7 +254,7 @@ func (s *server) acceptBatch(w http.ResponseWriter, r *http.Request, b *batch) (
 		s.fail(w, r, err)
 		return nil, false
 	}
-	s.logFailure(r.Context(), problemOf(err), r.Method+" "+r.URL.Path)
+	s.logFailure(r.Context(), problemOf(err), requestOf(r)...)
 	return slices.Repeat([]rbcs.IntakeResult{{Err: asError(err)}}, len(b.async)), true
 }
 

@@ -75,9 +75,8 @@ func (s *server) recovered(w *responseWriter, r *http.Request, cause any) {
 	if cause == http.ErrAbortHandler { //nolint:errorlint // net/http's sentinel, compared as net/http does
 		panic(cause)
 	}
-	s.Logger.ErrorContext(r.Context(), "a handler panicked",
-		slog.String("method", r.Method), slog.String("path", r.URL.Path),
-		slog.Any("panic", cause), slog.String("stack", string(debug.Stack())))
+	s.Logger.LogAttrs(r.Context(), slog.LevelError, "a handler panicked",
+		append(requestOf(r), slog.Any("panic", cause), slog.String("stack", string(debug.Stack())))...)
 	if w.status != 0 {
 		panic(http.ErrAbortHandler)
 	}

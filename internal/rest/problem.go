@@ -179,14 +179,27 @@ func titleOf(code rbcs.Code) string {
 // is logged: once, if it is the service's own.
 func (s *server) fail(w http.ResponseWriter, r *http.Request, err error) {
 	p := problemOf(err)
-	s.logFailure(r.Context(), p, r.Method+" "+r.URL.Path)
+	s.logFailure(r.Context(), p, requestOf(r)...)
 	s.write(w, p)
 }
+
+// requestOf are what the log says of a request: also the ID under which a gateway, or
+// whatever stands before the service, knows it.
+func requestOf(r *http.Request) []slog.Attr {
+	attrs := []slog.Attr{slog.String("request", r.Method+" "+r.URL.Path)}
+	if id := r.Header.Get("X-Request-Id"); id != "" {
+		attrs = append(attrs, slog.String("request_id", id[:min(len(id), maxRequestID)]))
+	}
+	return attrs
+}
+
+// maxRequestID bounds what a client writes into the log.
+const maxRequestID = 128
 
 // logFailure logs the service's own failures. When the database is away every
 // request fails in the same way: one line a second says that, and the metrics
 // say how many.
-func (s *server) logFailure(ctx context.Context, p *Problem, what string) {
+func (s *server) logFailure(ctx context.Context, p *Problem, request ...slog.Attr) {
 	level, message := slog.LevelWarn, "a request was not served"
 	switch {
 	case p.Status < http.StatusInternalServerError:
@@ -200,7 +213,7 @@ func (s *server) logFailure(ctx context.Context, p *Problem, what string) {
 			return
 		}
 	}
-	attrs := []slog.Attr{slog.String("request", what), slog.Any("error", p.cause)}
+	attrs := append(request, slog.Any("error", p.cause))
 	var e *rbcs.Error
 	if errors.As(p.cause, &e) && e.Err != nil && !strings.Contains(e.Error(), e.Err.Error()) {
 		attrs = append(attrs, slog.Any("cause", e.Err))

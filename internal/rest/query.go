@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/base64"
 	"errors"
+	"log/slog"
 	"maps"
 	"net/http"
 	"net/url"
@@ -108,7 +109,7 @@ func cut[T any](list []T, limit int) ([]T, bool) {
 // refuse makes an error of a read one that huma sends, and logs it.
 func (s *server) refuse(ctx context.Context, err error) error {
 	p := problemOf(err)
-	s.logFailure(ctx, p, "read")
+	s.logFailure(ctx, p, slog.String("request", "read"))
 	return p
 }
 

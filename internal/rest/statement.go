@@ -202,7 +202,6 @@ func (s *server) moreLines(r *http.Request, q rbcs.HistoryQuery, last int64) ([]
 
 // breakOff ends an answer that is half sent.
 func (s *server) breakOff(r *http.Request, err error) {
-	s.Logger.LogAttrs(r.Context(), slog.LevelError, "an answer was broken off",
-		slog.String("request", r.Method+" "+r.URL.Path), slog.Any("error", err))
+	s.Logger.LogAttrs(r.Context(), slog.LevelError, "an answer was broken off", append(requestOf(r), slog.Any("error", err))...)
 	panic(http.ErrAbortHandler)
 }

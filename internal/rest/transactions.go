@@ -156,7 +156,7 @@ func (s *server) postBatch(w http.ResponseWriter, r *http.Request) {
 				s.fail(w, r, err)
 				return
 			}
-			s.logFailure(r.Context(), problemOf(err), r.Method+" "+r.URL.Path)
+			s.logFailure(r.Context(), problemOf(err), requestOf(r)...)
 			results = slices.Repeat([]rbcs.Result{{Err: asError(err)}}, len(b.valid))
 		}
 	}
