@@ -65,6 +65,7 @@ func TestTheQueueOfTheService(t *testing.T) {
 		if time.Since(queued.AcceptedAt) > time.Minute { // what was decided leaves the queue a moment later
 			t.Fatalf("the queue is %v", list)
 		}
+		time.Sleep(time.Millisecond)
 	}
 	if r := must[client.Result](t)(c.DiscardIntake(ctx, "far", "a mistake")); r.Status != client.StatusDiscarded {
 		t.Errorf("%+v", r)

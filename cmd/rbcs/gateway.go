@@ -40,7 +40,8 @@ share one PostgreSQL database; one that stands on another gets no requests.
 /livez, /readyz and /metrics are the gateway's own.
 
 Ctrl-C or SIGTERM stops the gateway: readiness fails, requests in flight are
-answered, and it exits with 0. A second signal ends it at once.
+answered, and it exits with 0. A second signal, half a second
+later or more, ends it at once.
 
 Examples:
 

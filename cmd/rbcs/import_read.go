@@ -86,7 +86,7 @@ func openImports(names []string, stdin io.Reader) (*importFiles, error) {
 // has reports whether the path is one of the files, by whichever name.
 func (f *importFiles) has(path string) bool {
 	info, err := os.Stat(path)
-	return err == nil && slices.ContainsFunc(f.infos, func(other os.FileInfo) bool { return os.SameFile(info, other) })
+	return err == nil && info.Mode().IsRegular() && slices.ContainsFunc(f.infos, func(other os.FileInfo) bool { return os.SameFile(info, other) })
 }
 
 func (f *importFiles) close() {

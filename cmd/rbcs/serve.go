@@ -40,7 +40,8 @@ type ServeCmd struct {
 // Help is the long help of the command.
 func (ServeCmd) Help() string {
 	return `Ctrl-C or SIGTERM stops the service: it refuses new transactions, commits and
-answers those it has, and exits with 0. A second signal ends it at once.
+answers those it has, and exits with 0. A second signal, half a
+second later or more, ends it at once.
 
 Examples:
 

@@ -41,6 +41,7 @@ type instance struct {
 	counters  [outcomes]prometheus.Counter
 	inFlight  atomic.Int64
 	losses    atomic.Int32  // requests in a row that were lost
+	lostAt    atomic.Int64  // when a loss was counted last, in nanoseconds since 1970; only with HTTP/2
 	wake      chan struct{} // makes the next probe happen now
 	cancel    context.CancelFunc
 
@@ -78,6 +79,13 @@ func (i *instance) speakHTTP2() {
 	i.transport.Protocols = new(http.Protocols)
 	i.transport.Protocols.SetUnencryptedHTTP2(true)
 	i.transport.HTTP2 = &http.HTTP2Config{SendPingTimeout: probeTimeout, PingTimeout: probeTimeout}
+}
+
+// lostAnew reports whether a loss is to be counted: one connection with many
+// requests on it is one loss.
+func (i *instance) lostAnew(now time.Time) bool {
+	last := i.lostAt.Load()
+	return now.UnixNano()-last >= int64(probeGap) && i.lostAt.CompareAndSwap(last, now.UnixNano())
 }
 
 // probeNow makes the next probe happen at once.

@@ -155,7 +155,7 @@ func (p *pool) turn(ctx context.Context, i *instance, ready bool, why error) {
 func (p *pool) lost(ctx context.Context, i *instance, err error) {
 	i.probeNow()
 	nobody := refused(err)
-	if i.losses.Add(1) <= lossesAllowed && !nobody {
+	if !nobody && (p.http2 && !i.lostAnew(p.now()) || i.losses.Add(1) <= lossesAllowed) {
 		return
 	}
 	p.mu.Lock()

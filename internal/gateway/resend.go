@@ -162,6 +162,9 @@ func (g resender) try(x *exchange, i *instance, r *http.Request, t *tries) (done
 		return true
 	}
 	again, doubt := elsewhere(r, response)
+	if again { // HTTP/2 does not tell that an instance is about to stop
+		i.probeNow()
+	}
 	t.inDoubt = t.inDoubt || doubt
 	return !again
 }

@@ -12,7 +12,10 @@ import (
 // between two slashes), and takes the segment "%2F" for a slash at the end. But
 // ".", ".." and "/" are IDs like any other. So exactPath writes them in another
 // way before they come to the mux, and a handler gets them back as they were.
-type routes struct{ http.ServeMux }
+type routes struct {
+	http.ServeMux
+	patterns []string
+}
 
 // slashMark stands for the segment "%2F". It is no ID and no number; where a
 // client writes it, two of it come to the handler.
@@ -20,6 +23,7 @@ const slashMark = "\x00"
 
 // HandleFunc registers a handler.
 func (m *routes) HandleFunc(pattern string, handler func(http.ResponseWriter, *http.Request)) {
+	m.patterns = append(m.patterns, pattern)
 	m.ServeMux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
 		for _, name := range []string{"id", "number"} {
 			if r.PathValue(name) == slashMark {

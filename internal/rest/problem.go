@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -213,7 +214,7 @@ func (s *server) logFailure(ctx context.Context, p *Problem, request ...slog.Att
 			return
 		}
 	}
-	attrs := append(request, slog.Any("error", p.cause))
+	attrs := slices.Concat(request, []slog.Attr{slog.Any("error", p.cause)})
 	var e *rbcs.Error
 	if errors.As(p.cause, &e) && e.Err != nil && !strings.Contains(e.Error(), e.Err.Error()) {
 		attrs = append(attrs, slog.Any("cause", e.Err))

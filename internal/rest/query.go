@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/base64"
 	"errors"
-	"log/slog"
 	"maps"
 	"net/http"
 	"net/url"
@@ -109,7 +108,11 @@ func cut[T any](list []T, limit int) ([]T, bool) {
 // refuse makes an error of a read one that huma sends, and logs it.
 func (s *server) refuse(ctx context.Context, err error) error {
 	p := problemOf(err)
-	s.logFailure(ctx, p, slog.String("request", "read"))
+	r, ok := ctx.Value(requestKey{}).(*http.Request)
+	if !ok { // every operation of huma's goes through timeout
+		panic("rest: a read without its request")
+	}
+	s.logFailure(ctx, p, requestOf(r)...)
 	return p
 }
 

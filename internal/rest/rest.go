@@ -170,6 +170,9 @@ func New(cfg Config) (http.Handler, error) {
 	s.openAPI = append(s.openAPI, '\n')
 	s.mux.HandleFunc("GET /openapi.json", s.getOpenAPI)
 	s.mux.HandleFunc(catchAll, s.noRoute)
+	for _, pattern := range s.mux.patterns {
+		cfg.Metrics.Route(pattern)
+	}
 	if cfg.Metrics != nil {
 		s.mux.Handle("GET /metrics", cfg.Metrics.Handler())
 	}
@@ -180,12 +183,15 @@ func New(cfg Config) (http.Handler, error) {
 	return s, nil
 }
 
-// timeout bounds the time of an operation that huma serves.
+// timeout bounds the time of an operation that huma serves, and keeps its request for the log.
 func (s *server) timeout(ctx huma.Context, next func(huma.Context)) {
+	r, _ := humago.Unwrap(ctx)
 	bounded, cancel := context.WithTimeout(ctx.Context(), s.RequestTimeout)
 	defer cancel()
-	next(huma.WithContext(ctx, bounded))
+	next(huma.WithContext(ctx, context.WithValue(bounded, requestKey{}, r)))
 }
+
+type requestKey struct{}
 
 func (s *server) getOpenAPI(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "application/openapi+json")

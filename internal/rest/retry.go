@@ -14,7 +14,7 @@ func retryOperation() postOperation {
 	return postOperation{
 		id: "retry-transaction", method: http.MethodPost, path: "/v1/transactions/{id}/retry", summary: "Decide a rejected transaction again",
 		description: "A rejected ID never moves money by itself; this decides it again, as it was submitted, and records that as a " +
-			"further attempt. It may be rejected again. It moves money at most once: what a retry has posted is the answer to every " +
+			"further attempt. It may be rejected again, and decided a thousand times in all. It moves money at most once: what a retry has posted is the answer to every " +
 			"later one. What was not rejected is a 409 not_rejected, what is not known a 404. A member of an atomic " +
 			"group cannot be retried: submit the group again under other IDs. A settlement of all that was left asks for the amount that was left then.",
 		switches: []string{paramDryRun},

@@ -72,6 +72,11 @@ const (
 // and calls differs for what does not follow.
 func (s *Store) Derived(ctx context.Context, differs func(rbcs.Difference)) error {
 	return s.withSnapshot(ctx, func(c *conn) error {
+		// What is grouped and sorted here grows with the log: it goes to a file where it does not fit into a cache.
+		if err := c.exec("PRAGMA temp_store = file"); err != nil {
+			return err
+		}
+		defer func() { _ = c.exec("PRAGMA temp_store = memory") }() // as the other readers have it
 		for _, sql := range derivedSQL {
 			query, err := c.stmt(sql)
 			if err != nil {

@@ -86,6 +86,9 @@ func NewMetrics(version string) *Metrics {
 	})
 	build.Set(1)
 	m.posted = m.transactions.WithLabelValues(string(rbcs.Posted), "")
+	for _, code := range []rbcs.Code{rbcs.Internal, rbcs.OutcomeUnknown} { // alerts see the first: a series that begins with it has no increase
+		m.transactions.WithLabelValues(failure(code).outcome, string(code))
+	}
 	m.registry.MustRegister(m.requests, m.latency, m.inFlight, m.transactions, m.requestBatch, m.commitBatch,
 		m.commit, m.attempts, m.eventsSent, m.streamsEnded, m.deliveries, build,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
@@ -118,6 +121,14 @@ func (m *Metrics) Counter(name, help string, labels map[string]string, value fun
 func (m *Metrics) RequestStarted() {
 	if m != nil {
 		m.inFlight.Inc()
+	}
+}
+
+// Route begins the series of a route's internal errors at zero, so that an alert
+// sees the first. route is its pattern.
+func (m *Metrics) Route(route string) {
+	if m != nil {
+		m.requests.WithLabelValues(route, strconv.Itoa(http.StatusInternalServerError))
 	}
 }
 
