@@ -260,10 +260,16 @@ func (s *server) acceptBatch(w http.ResponseWriter, r *http.Request, b *batch) (
 
 // view reads what is known of a transaction.
 func (s *server) view(ctx context.Context, id string) (transactionView, error) {
-	record, err := s.Store.Transaction(ctx, id)
+	view, err := s.decided(ctx, id)
 	if rbcs.CodeOf(err) == rbcs.NotFound {
 		return s.findQueued(ctx, id, err)
 	}
+	return view, err
+}
+
+// decided reads what is known of a transaction in the log.
+func (s *server) decided(ctx context.Context, id string) (transactionView, error) {
+	record, err := s.Store.Transaction(ctx, id)
 	view := transactionView{record: &record}
 	if err == nil && record.Attempt > 1 {
 		view.decisions, err = s.Store.Attempts(ctx, id)
@@ -287,9 +293,9 @@ func (s *server) findQueued(ctx context.Context, id string, notFound error) (tra
 		}
 		return transactionView{entry: view.entry, history: view.history}, nil
 	}
-	record, err := s.Store.Transaction(ctx, id)
+	decided, err := s.decided(ctx, id)
 	if rbcs.CodeOf(err) == rbcs.NotFound {
 		err = notFound
 	}
-	return transactionView{record: &record}, err
+	return decided, err
 }

@@ -1,6 +1,7 @@
 package rest
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"strings"
@@ -127,6 +128,35 @@ func TestRetryUntil(t *testing.T) {
 	short := with(transfer("short", "a", "bank", "5"), `"retry_until":"`+time.Now().Add(50*time.Millisecond).UTC().Format(rbcs.TimeFormat)+`"`)
 	c.want(202, "POST", path, path, short)
 	c.eventually("short", "rejected")
+}
+
+// lateStore has a transaction that is decided between two looks at it.
+type lateStore struct {
+	fakeStore
+	looks int
+}
+
+func (s *lateStore) Transaction(_ context.Context, id string) (rbcs.Record, error) {
+	if s.looks++; s.looks == 1 {
+		return rbcs.Record{}, rbcs.Errorf(rbcs.NotFound, "not yet")
+	}
+	return rbcs.Record{Result: rbcs.Result{Transaction: rbcs.Transaction{ID: id}, Status: rbcs.Posted}}, nil
+}
+
+func (*lateStore) Intake(context.Context, string) (rbcs.IntakeEntry, error) {
+	return rbcs.IntakeEntry{}, rbcs.Errorf(rbcs.NotFound, "no longer")
+}
+
+func (*lateStore) IntakeHistory(context.Context, string) ([]rbcs.IntakeEvent, error) {
+	return []rbcs.IntakeEvent{{Kind: rbcs.IntakeWasDiscarded}}, nil
+}
+
+// TestDecidedMeanwhile: what happened in the queue is told whenever it is asked.
+func TestDecidedMeanwhile(t *testing.T) {
+	got := object(t, call(newHandler(t, &lateStore{}, &fakeEngine{}), "GET", "/v1/transactions/t1", "").Body.Bytes())
+	if attempts, _ := got["attempts"].([]any); len(attempts) != 1 || got["id"] != "t1" {
+		t.Errorf("got %v", got)
+	}
 }
 
 func TestAsyncBatch(t *testing.T) {
