@@ -8,6 +8,7 @@ import (
 
 	"rbcs"
 	"rbcs/internal/audit"
+	"rbcs/internal/storetest"
 )
 
 // TestMigrationsKeepTheBooks brings a schema back to each of its versions, by
@@ -34,7 +35,10 @@ func TestMigrationsKeepTheBooks(t *testing.T) {
 			t.Fatal(err)
 		}
 		mustCommit(t, before, everyOutcome()...)
-		want := dumped(t, before)
+		wantLog, wantAccounts, err := storetest.Contents(t.Context(), before)
+		if err != nil {
+			t.Fatal(err)
+		}
 		if err := before.Close(); err != nil {
 			t.Fatal(err)
 		}
@@ -54,8 +58,9 @@ func TestMigrationsKeepTheBooks(t *testing.T) {
 			t.Fatal(err)
 		}
 		s := openAt(t, path)
-		if got := dumped(t, s); !reflect.DeepEqual(got, want) {
-			t.Errorf("from version %d: %+v, want %+v", versions[i], got, want)
+		log, accounts, err := storetest.Contents(t.Context(), s)
+		if err != nil || !reflect.DeepEqual(log, wantLog) || !reflect.DeepEqual(accounts, wantAccounts) {
+			t.Errorf("from version %d: %+v, %+v, want %+v, %+v: %v", versions[i], log, accounts, wantLog, wantAccounts, err)
 		}
 		mustCommit(t, s, transfer("then", "a", "b", 1))
 		report, err := audit.Run(t.Context(), s, nil)
@@ -63,18 +68,6 @@ func TestMigrationsKeepTheBooks(t *testing.T) {
 			t.Errorf("from version %d: %v, %v", versions[i], report.Faults, err)
 		}
 	}
-}
-
-// dumped is all that a store has.
-func dumped(t *testing.T, s *Store) (all []any) {
-	t.Helper()
-	err := s.Dump(t.Context(),
-		func(r *rbcs.Result) error { all = append(all, *r); return nil },
-		func(a *rbcs.Account) error { all = append(all, *a); return nil })
-	if err != nil {
-		t.Fatal(err)
-	}
-	return all
 }
 
 // TestTimeAfterAChange: a change of an account is before every later commit, also

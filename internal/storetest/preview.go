@@ -1,10 +1,12 @@
 package storetest
 
 import (
+	"context"
 	"slices"
 	"strings"
 
 	"rbcs"
+	"rbcs/internal/audit"
 )
 
 var previewTests = []test{
@@ -68,13 +70,19 @@ func testPreview(e *env) {
 	}
 }
 
-// contents is all that a store holds.
+// Contents returns all that a store holds, the accounts in the order of their numbers.
+func Contents(ctx context.Context, store audit.Dumper) (decisions []rbcs.Result, accounts []rbcs.Account, err error) {
+	err = store.Dump(ctx,
+		func(r *rbcs.Result) error { decisions = append(decisions, *r); return nil },
+		func(a *rbcs.Account) error { accounts = append(accounts, *a); return nil })
+	slices.SortFunc(accounts, func(a, b rbcs.Account) int { return strings.Compare(a.Number, b.Number) })
+	return decisions, accounts, err
+}
+
 func (e *env) contents() (decisions []rbcs.Result, accounts []rbcs.Account) {
 	e.t.Helper()
-	e.must(e.store.Dump(e.ctx,
-		func(r *rbcs.Result) error { decisions = append(decisions, *r); return nil },
-		func(a *rbcs.Account) error { accounts = append(accounts, *a); return nil }))
-	slices.SortFunc(accounts, func(a, b rbcs.Account) int { return strings.Compare(a.Number, b.Number) })
+	decisions, accounts, err := Contents(e.ctx, e.store)
+	e.must(err)
 	return decisions, accounts
 }
 
