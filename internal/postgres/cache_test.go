@@ -337,7 +337,7 @@ func TestOvertakenBatchIsFencedAgain(t *testing.T) {
 		}
 		failed <- err
 	}()
-	eventually(t, watcher, "select count(*) = 1 from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'")
+	eventually(t, watcher, "select count(*) = 1 "+lockWaiting)
 	execute(t, other, "commit")
 	if err := <-failed; err != nil || len(f.told) != 2 {
 		t.Errorf("error %v, told %+v", err, f.told)

@@ -25,7 +25,7 @@ func TestTimeIsTakenUnderTheLocks(t *testing.T) {
 		}
 		done <- err
 	}()
-	eventually(t, watcher, "select count(*) = 1 from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'")
+	eventually(t, watcher, "select count(*) = 1 "+lockWaiting)
 	var released time.Time
 	if err := watcher.QueryRow(t.Context(), "select clock_timestamp()").Scan(&released); err != nil {
 		t.Fatal(err)

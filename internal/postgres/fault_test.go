@@ -89,9 +89,8 @@ func TestConnectionKilledBeforeCommitIsDefinite(t *testing.T) {
 		_, err := s.Commit(t.Context(), []*rbcs.Transaction{transfer("x")})
 		failed <- err
 	}()
-	const waiting = `from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`
-	eventually(t, watcher, "select count(*) = 1 "+waiting)
-	execute(t, watcher, "select pg_terminate_backend(pid) "+waiting)
+	eventually(t, watcher, "select count(*) = 1 "+lockWaiting)
+	execute(t, watcher, "select pg_terminate_backend(pid) "+lockWaiting)
 	wantCode(t, <-failed, rbcs.Unavailable)
 	execute(t, holder, "rollback")
 	_, err := s.Transaction(t.Context(), "x")
@@ -167,6 +166,9 @@ func TestCommitThatIsNotAnswered(t *testing.T) {
 		t.Errorf("%d cancel requests were sent", n)
 	}
 }
+
+// lockWaiting are the backends that wait for a lock.
+const lockWaiting = "from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'"
 
 // syncWaiting are the backends that wait for a standby.
 const syncWaiting = "from pg_stat_activity where wait_event = 'SyncRep'"
@@ -281,7 +283,7 @@ func TestSameIDOnOtherAccounts(t *testing.T) {
 		results, err := s.Commit(t.Context(), []*rbcs.Transaction{transfer("w"), transfer("x"), transfer("y")})
 		answered <- answer{results, err}
 	}()
-	eventually(t, watcher, "select count(*) = 1 from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'")
+	eventually(t, watcher, "select count(*) = 1 "+lockWaiting)
 	execute(t, other, "commit")
 	a := <-answered
 	if a.err != nil {

@@ -29,7 +29,7 @@ func TestMigrationLetsOthersPass(t *testing.T) {
 	execute(t, dump, "select from intake")
 	done := make(chan error, 1)
 	go func() { done <- Migrate(t.Context(), dsn, MigrateOptions{Logger: quiet}) }()
-	eventually(t, watcher, "select count(*) = 1 from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'")
+	eventually(t, watcher, "select count(*) = 1 "+lockWaiting)
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
 	if _, err := conn.Exec(ctx, "select from intake"); err != nil {

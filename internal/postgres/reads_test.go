@@ -61,7 +61,7 @@ func TestPastDoesNotChange(t *testing.T) {
 		listed, err = s.Transactions(t.Context(), rbcs.TransactionQuery{Account: "a:1", To: at, Limit: 10})
 		return err
 	})
-	eventually(t, watcher, "select count(*) = 3 from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'")
+	eventually(t, watcher, "select count(*) = 3 "+lockWaiting)
 	// What is long past is not waited for.
 	if b, err := s.BalanceAt(t.Context(), "a:0", at.Add(-2*recent)); err != nil || b.Version != 0 {
 		t.Errorf("long ago: %+v, error %v", b, err)
@@ -116,7 +116,7 @@ func TestPastWaitsForALongCommit(t *testing.T) {
 		}
 		answer <- b
 	}()
-	eventually(t, watcher, "select count(*) = 1 from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'")
+	eventually(t, watcher, "select count(*) = 1 "+lockWaiting)
 	if err := tx.commit(t.Context()); err != nil {
 		t.Fatal(err)
 	}
