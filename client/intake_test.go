@@ -1,6 +1,7 @@
 package client_test
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -11,13 +12,21 @@ import (
 // decided reads a transaction until it is decided.
 func decided(t *testing.T, c *client.Client, id string) client.Result {
 	t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); ; {
-		r := must[client.Result](t)(c.Transaction(t.Context(), id))
-		if r.Status != client.StatusQueued {
-			return r
+	return eventually(t,
+		func() client.Result { return must[client.Result](t)(c.Transaction(t.Context(), id)) },
+		func(r client.Result) bool { return r.Status != client.StatusQueued })
+}
+
+// eventually looks until it is done, and returns what it saw then.
+func eventually[T any](t *testing.T, look func() T, done func(T) bool) T {
+	t.Helper()
+	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(time.Millisecond) {
+		seen := look()
+		if done(seen) {
+			return seen
 		}
 		if time.Now().After(deadline) {
-			t.Fatalf("%s is never decided: %+v", id, r)
+			t.Fatalf("it stays %+v", seen)
 		}
 	}
 }
@@ -51,22 +60,15 @@ func TestTheQueueOfTheService(t *testing.T) {
 	if queued.Status != client.StatusQueued || !queued.ExecuteAt.Equal(far.ExecuteAt) || !queued.RetryUntil.Equal(far.RetryUntil) || !queued.DueAt.Equal(far.ExecuteAt) {
 		t.Errorf("%+v", queued)
 	}
-	for {
-		var list []string
+	eventually(t, func() (list []string) { // what was decided leaves the queue a moment later
 		for r, err := range c.Intake(ctx, rbcs.IntakeQueued, 1) {
 			if err != nil {
 				t.Fatal(err)
 			}
 			list = append(list, r.ID)
 		}
-		if len(list) == 1 && list[0] == "far" {
-			break
-		}
-		if time.Since(queued.AcceptedAt) > time.Minute { // what was decided leaves the queue a moment later
-			t.Fatalf("the queue is %v", list)
-		}
-		time.Sleep(time.Millisecond)
-	}
+		return list
+	}, func(list []string) bool { return slices.Equal(list, []string{"far"}) })
 	if r := must[client.Result](t)(c.DiscardIntake(ctx, "far", "a mistake")); r.Status != client.StatusDiscarded {
 		t.Errorf("%+v", r)
 	}
